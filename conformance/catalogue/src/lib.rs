@@ -1,0 +1,1 @@
+//! Requirements, cases, verdict rules, waivers and the filter language.

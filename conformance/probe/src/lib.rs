@@ -1,0 +1,1 @@
+//! Scripted key server and group member of the tester: small, readable, able to send anything.

@@ -1,0 +1,1 @@
+//! The conformance cases, in modules named after what they judge.

@@ -1,0 +1,1 @@
+//! The GDOI control plane, sans-I/O: phase 1, GROUPKEY-PULL and GROUPKEY-PUSH; key server and group member.

@@ -1,0 +1,1 @@
+//! Suites, PRFs, Diffie-Hellman groups, signatures, key schedules and certificates.

@@ -1,0 +1,1 @@
+//! Real sockets, clocks and randomness: the only place that talks to the operating system.

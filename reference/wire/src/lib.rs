@@ -1,0 +1,1 @@
+//! Every byte format of GETVPN: IP, UDP, ICMP, ISAKMP, GDOI and packet captures.
