@@ -1,1 +1,3 @@
-//! Scripted key server and group member of the tester: small, readable, able to send anything.
+//! The tester's own scripted key server and group member.
+
+pub mod world;

@@ -1,0 +1,173 @@
+//! The one thing that a case sees of where it runs.
+//!
+//! A case is written once and runs in every world: the lab in virtual time, processes over real sockets, a device on
+//! a wire. It asks the world for addresses and time, sends and receives datagrams, starts and stops its subject from
+//! a configuration text, and gives commands where the subject has a console.
+
+use std::net::SocketAddr;
+
+use hallmark_core::{Datagram, Instant, Rng, UnixTime};
+
+/// Says whose address is meant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Party {
+    /// The n-th node under test (0 is the usual one).
+    Subject(u8),
+    /// The n-th end of the tester.
+    Tester(u8),
+    /// The n-th multicast group that the case may use.
+    Group(u8),
+}
+
+/// Says what the subject is to be.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// Key server.
+    Ks,
+    /// Group member.
+    Gm,
+}
+
+/// Explains why a world cannot do what was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Unavailable {
+    /// This world has no such facility (a device without console, sockets without raw access): the case is n/a here.
+    NotHere(String),
+    /// It should have worked: the subject did not start, refused the configuration or died.
+    Failed(String),
+}
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotHere(why) => write!(f, "not available here: {why}"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Keys that a run leaves behind so that its captures can be opened again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeyRecord {
+    /// One IKE SA.
+    Ike {
+        /// CKY-I.
+        initiator_cookie: [u8; 8],
+        /// CKY-R.
+        responder_cookie: [u8; 8],
+        /// The negotiated cipher by its configuration name (`aes128`).
+        cipher: String,
+        /// The negotiated hash by its configuration name (`sha256`).
+        hash: String,
+        /// The negotiated group by its configuration name (`modp2048`).
+        group: String,
+        /// g^xy.
+        g_xy: Vec<u8>,
+        /// SKEYID.
+        skeyid: Vec<u8>,
+        /// SKEYID_a.
+        skeyid_a: Vec<u8>,
+        /// SKEYID_e.
+        skeyid_e: Vec<u8>,
+        /// The cipher key.
+        key: Vec<u8>,
+        /// The IV of the first encrypted phase 1 message.
+        iv: Vec<u8>,
+    },
+    /// One KEK.
+    Kek {
+        /// Cookie pair.
+        spi: [u8; 16],
+        /// Cipher by its configuration name.
+        cipher: String,
+        /// IV.
+        iv: Vec<u8>,
+        /// Key.
+        key: Vec<u8>,
+        /// Signature hash by its configuration name.
+        sig_hash: String,
+        /// Public key as DER SubjectPublicKeyInfo, if any.
+        public_key: Option<Vec<u8>>,
+    },
+    /// One TEK.
+    Tek {
+        /// SPI.
+        spi: u32,
+        /// Encryption key with salt.
+        algorithm_key: Vec<u8>,
+        /// Integrity key.
+        integrity_key: Vec<u8>,
+    },
+    /// A pre-shared key.
+    Psk(Vec<u8>),
+}
+
+/// Is where a case runs.
+///
+/// Time is the world's own: virtual in the lab, scaled where a process runs with a faster clock, real for a device.
+/// `recv` is the only call that lets time pass.
+pub trait World {
+    /// Tells the time.
+    fn now(&self) -> Instant;
+
+    /// Tells the wall clock of the tester.
+    fn wall(&self) -> UnixTime;
+
+    /// Gives the address and GDOI port of a party.
+    fn address(&self, party: Party) -> SocketAddr;
+
+    /// Sends a datagram; `src` must be an address of a tester party (any port).
+    fn send(&mut self, datagram: Datagram);
+
+    /// Sends a whole IP packet as it stands, for fragments and forged sources.
+    ///
+    /// # Errors
+    /// `NotHere` where raw packets cannot be sent.
+    fn send_ip(&mut self, packet: Vec<u8>) -> Result<(), Unavailable>;
+
+    /// Waits for the next datagram to any address and port of the tester, until `deadline`.
+    ///
+    /// Datagrams to ports that the tester never sent from or listened on are received too, in so far as the world can.
+    fn recv(&mut self, deadline: Instant) -> Option<Datagram>;
+
+    /// Opens a further port of a tester party for receiving (its GDOI port is always open).
+    ///
+    /// # Errors
+    /// `NotHere` or `Failed` when the port cannot be had.
+    fn listen(&mut self, address: SocketAddr) -> Result<(), Unavailable>;
+
+    /// Makes a tester party receive what is sent to a multicast group.
+    ///
+    /// # Errors
+    /// `NotHere` where multicast does not reach the tester.
+    fn join(&mut self, tester: Party, group: SocketAddr) -> Result<(), Unavailable>;
+
+    /// Starts the n-th subject from its configuration text (`ks.toml` or `gm.toml`), replacing one that runs.
+    ///
+    /// # Errors
+    /// `NotHere` where the subject cannot be configured so, `Failed` when it does not start.
+    fn start(&mut self, subject: u8, role: Role, config: &str) -> Result<(), Unavailable>;
+
+    /// Stops the n-th subject at once, without farewell, as a crash would.
+    ///
+    /// # Errors
+    /// `NotHere` where that cannot be done.
+    fn crash(&mut self, subject: u8) -> Result<(), Unavailable>;
+
+    /// Gives a command to the n-th subject's console and returns its answer, both JSON objects.
+    ///
+    /// # Errors
+    /// `NotHere` where there is no console, `Failed` when the command is refused.
+    fn command(&mut self, subject: u8, request: &str) -> Result<String, Unavailable>;
+
+    /// Lends the case's randomness. Everything that a case invents comes from here.
+    fn rng(&mut self) -> &mut Rng;
+
+    /// Keeps a key for the evidence.
+    fn keys(&mut self, record: KeyRecord);
+
+    /// Writes a remark into the evidence, beside the frame that was sent or received last.
+    fn note(&mut self, text: &str);
+}
