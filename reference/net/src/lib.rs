@@ -1,1 +1,20 @@
 //! Real sockets, clocks and randomness: the only place that talks to the operating system.
+//!
+//! Responsible for: the two clocks of a process with a rate ([`clock`]), seeds from the operating system
+//! ([`entropy`]), UDP ports that know the local address of each datagram ([`udp`]), the set of ports of one node
+//! ([`ports`]) and whole IP packets sent as they stand ([`raw`]).
+//!
+//! Not responsible for: any decision about what is received or sent, and for waiting: callers poll.
+
+pub mod clock;
+pub mod entropy;
+pub mod error;
+pub mod ports;
+pub mod raw;
+pub mod udp;
+
+pub use clock::Clock;
+pub use error::NetError;
+pub use ports::PortSet;
+pub use raw::RawIp;
+pub use udp::{UdpOptions, UdpPort};
