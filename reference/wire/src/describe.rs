@@ -1,0 +1,1 @@
+//! Dissection for people: payloads as a tree of labels and values.
