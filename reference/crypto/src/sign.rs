@@ -230,13 +230,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// Refuses a digest of the wrong length and one that does not fit the modulus.
-    pub fn sign_push(
-        &self,
-        hash: HashAlg,
-        digest: &[u8],
-        bare: bool,
-        rng: &mut Rng,
-    ) -> Result<Vec<u8>, CryptoError> {
+    pub fn sign_push(&self, hash: HashAlg, digest: &[u8], bare: bool, rng: &mut Rng) -> Result<Vec<u8>, CryptoError> {
         let padding = if bare { Padding::Bare } else { Padding::DigestInfo(hash) };
         if digest.len() != hash.len() {
             return Err(CryptoError::DigestLength { have: digest.len() });

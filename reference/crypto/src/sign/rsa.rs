@@ -75,8 +75,8 @@ impl RsaPrivate {
         let size = self.0.size();
         let block = BoxedUint::from_be_slice(block, self.0.n().bits_precision())
             .map_err(|_| CryptoError::DigestLength { have: block.len() })?;
-        let sig = rsa_decrypt_and_check(&self.0, Some(rng.as_rand_core()), &block)
-            .map_err(|_| CryptoError::SigningFailed)?;
+        let sig =
+            rsa_decrypt_and_check(&self.0, Some(rng.as_rand_core()), &block).map_err(|_| CryptoError::SigningFailed)?;
         to_width(&sig, size).ok_or(CryptoError::SigningFailed)
     }
 }
@@ -112,8 +112,8 @@ impl RsaPublic {
         if sig.len() != self.len() {
             return Err(CryptoError::SignatureLength { need: self.len(), have: sig.len() });
         }
-        let sig = BoxedUint::from_be_slice(sig, self.0.n().bits_precision())
-            .map_err(|_| CryptoError::SignatureMismatch)?;
+        let sig =
+            BoxedUint::from_be_slice(sig, self.0.n().bits_precision()).map_err(|_| CryptoError::SignatureMismatch)?;
         if sig >= *self.0.n().as_ref() {
             return Err(CryptoError::SignatureMismatch);
         }
