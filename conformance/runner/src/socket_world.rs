@@ -1,0 +1,303 @@
+//! A world of real sockets: the subject is a process on this host or a device on a wire.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use hallmark_core::{Datagram, Duration, Instant, Rng, UnixTime};
+use hallmark_net::{Clock, PortSet, RawIp, UdpOptions};
+use hallmark_probe::world::{KeyRecord, Party, Role, Unavailable, World};
+use hallmark_suite::Case;
+
+use crate::schedule::{RecordedWorld, Worlds};
+use crate::transcript::{Entry, Transcript};
+
+/// How many ends the tester has in a world of sockets.
+const TESTERS: u8 = 12;
+/// The tester looks for a dying subject at least this often, in real time.
+const NAP: Duration = Duration::from_millis(100);
+
+/// A subject that runs outside of this process.
+pub trait RunningSubject: Send {
+    /// Answers a console command.
+    ///
+    /// # Errors
+    /// `NotHere` where there is no console, `Failed` when it refuses.
+    fn command(&mut self, request: &str) -> Result<String, Unavailable>;
+    /// Ends it at once, without farewell.
+    ///
+    /// # Errors
+    /// `NotHere` for what cannot be stopped from here.
+    fn kill(&mut self) -> Result<(), Unavailable>;
+    /// Gives the lines that it has logged since the last call.
+    fn log(&mut self) -> Vec<String>;
+}
+
+/// Starts subjects for a world of sockets.
+pub trait Launcher: Sync {
+    /// Starts a subject from its configuration text and returns when it listens.
+    ///
+    /// # Errors
+    /// `NotHere` where the subject cannot be configured so, `Failed` when it does not start.
+    fn launch(&self, role: Role, config: &str, clock_rate: f64) -> Result<Box<dyn RunningSubject>, Unavailable>;
+}
+
+/// Where the parties of a world live.
+#[derive(Clone, Debug)]
+pub enum Addressing {
+    /// Each attempt gets a loopback network of its own; no privilege is needed.
+    Loopback {
+        /// The GDOI port of every party.
+        port: u16,
+    },
+    /// A device: its address and those that the tester may use on the wire to it.
+    Fixed {
+        /// The device.
+        subject: SocketAddr,
+        /// The tester's ends, first one first.
+        testers: Vec<SocketAddr>,
+        /// Multicast groups that may be used.
+        groups: Vec<SocketAddr>,
+    },
+}
+
+/// Makes worlds of sockets.
+pub struct SocketWorlds<L> {
+    /// Starts the subjects.
+    pub launcher: L,
+    /// Gives the addresses.
+    pub addressing: Addressing,
+    /// How much faster than real time subject and tester live; 1 for anything whose clock cannot be told.
+    pub clock_rate: f64,
+    /// Gives each attempt its own loopback network.
+    pub serial: AtomicU32,
+}
+
+impl<L: Launcher> SocketWorlds<L> {
+    /// Makes worlds on the loopback network.
+    pub const fn loopback(launcher: L, port: u16, clock_rate: f64) -> Self {
+        Self { launcher, addressing: Addressing::Loopback { port }, clock_rate, serial: AtomicU32::new(0) }
+    }
+
+    fn addresses(&self) -> BTreeMap<Party, SocketAddr> {
+        let mut addresses = BTreeMap::new();
+        match &self.addressing {
+            Addressing::Loopback { port } => {
+                // 127.64.0.0 upwards is far from what anything else on a host uses.
+                let serial = self.serial.fetch_add(1, Ordering::SeqCst);
+                let [_, _, high, low] = (serial % 0x3f_0000).to_be_bytes();
+                let second = 64 + ((serial / 0x1_0000) % 0x3f) as u8;
+                let at = |last| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, second, low, last)), *port);
+                for n in 0..4 {
+                    addresses.insert(Party::Subject(n), at(1 + n));
+                }
+                for n in 0..TESTERS {
+                    addresses.insert(Party::Tester(n), at(101 + n));
+                }
+                let group = |n| Ipv4Addr::new(239, 192 + (high & 0x3f), low, 1 + n);
+                for n in 0..2 {
+                    addresses.insert(Party::Group(n), SocketAddr::new(IpAddr::V4(group(n)), *port));
+                }
+            }
+            Addressing::Fixed { subject, testers, groups } => {
+                addresses.insert(Party::Subject(0), *subject);
+                for (n, address) in (0..).zip(testers) {
+                    addresses.insert(Party::Tester(n), *address);
+                }
+                for (n, address) in (0..).zip(groups) {
+                    addresses.insert(Party::Group(n), *address);
+                }
+            }
+        }
+        addresses
+    }
+}
+
+impl<L: Launcher> Worlds for SocketWorlds<L> {
+    fn make<'a>(&'a self, _case: &Case, rng: Rng) -> Result<Box<dyn RecordedWorld + 'a>, String> {
+        let addresses = self.addresses();
+        let mut ports = PortSet::new(UdpOptions::default()).map_err(|e| e.to_string())?;
+        for (party, address) in &addresses {
+            if matches!(party, Party::Tester(_)) {
+                ports.open(*address).map_err(|e| format!("cannot open {address} for the tester: {e}"))?;
+            }
+        }
+        Ok(Box::new(SocketWorld {
+            clock: Clock::start(self.clock_rate),
+            addresses,
+            ports,
+            raw: None,
+            subjects: BTreeMap::new(),
+            rng,
+            transcript: Transcript::default(),
+            launcher: &self.launcher,
+        }))
+    }
+}
+
+/// One attempt's world of sockets.
+struct SocketWorld<'l, L: Launcher> {
+    clock: Clock,
+    addresses: BTreeMap<Party, SocketAddr>,
+    ports: PortSet,
+    raw: Option<RawIp>,
+    subjects: BTreeMap<u8, Box<dyn RunningSubject>>,
+    rng: Rng,
+    transcript: Transcript,
+    launcher: &'l L,
+}
+
+impl<L: Launcher> SocketWorld<'_, L> {
+    fn console(&mut self, text: String) {
+        let at = self.clock.now().mono;
+        self.transcript.entries.push(Entry::Console { at, text });
+    }
+
+    fn collect_logs(&mut self) {
+        let at = self.clock.now().mono;
+        for subject in self.subjects.values_mut() {
+            self.transcript.entries.extend(subject.log().into_iter().map(|text| Entry::Log { at, text }));
+        }
+    }
+
+    fn subject(&mut self, index: u8) -> Result<&mut Box<dyn RunningSubject>, Unavailable> {
+        self.subjects.get_mut(&index).ok_or_else(|| Unavailable::Failed(format!("subject {index} does not run")))
+    }
+}
+
+impl<L: Launcher> World for SocketWorld<'_, L> {
+    fn now(&self) -> Instant {
+        self.clock.now().mono
+    }
+
+    fn wall(&self) -> UnixTime {
+        self.clock.now().wall
+    }
+
+    fn address(&self, party: Party) -> SocketAddr {
+        // A device's wire may have fewer ends than a case asks for; sending from the unspecified address then fails
+        // and the case ends inconclusive.
+        self.addresses.get(&party).copied().unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))
+    }
+
+    fn send(&mut self, datagram: Datagram) {
+        if !self.ports.addresses().any(|open| open == datagram.src) {
+            // Answers come back to the port that was sent from.
+            let _ = self.listen(datagram.src);
+        }
+        let now = self.clock.now();
+        if let Err(error) = self.ports.send(&datagram) {
+            self.transcript.entries.push(Entry::Note { at: now.mono, text: format!("send failed: {error}") });
+        }
+        self.transcript.entries.push(Entry::Datagram {
+            at: now.mono,
+            wall: now.wall,
+            sent: true,
+            src: datagram.src,
+            dst: datagram.dst,
+            payload: datagram.payload,
+        });
+    }
+
+    fn send_ip(&mut self, packet: Vec<u8>) -> Result<(), Unavailable> {
+        if self.raw.is_none() {
+            let raw = RawIp::open().map_err(|e| Unavailable::NotHere(format!("whole IP packets cannot be sent: {e}")))?;
+            self.raw = Some(raw);
+        }
+        if let Some(raw) = &self.raw {
+            raw.send(&packet).map_err(|e| Unavailable::Failed(e.to_string()))?;
+        }
+        let now = self.clock.now();
+        self.transcript.entries.push(Entry::Packet { at: now.mono, wall: now.wall, octets: packet });
+        Ok(())
+    }
+
+    fn recv(&mut self, deadline: Instant) -> Option<Datagram> {
+        loop {
+            if let Ok(Some(datagram)) = self.ports.recv() {
+                let now = self.clock.now();
+                self.transcript.entries.push(Entry::Datagram {
+                    at: now.mono,
+                    wall: now.wall,
+                    sent: false,
+                    src: datagram.src,
+                    dst: datagram.dst,
+                    payload: datagram.payload.clone(),
+                });
+                return Some(datagram);
+            }
+            let left = self.clock.real_time_until(deadline);
+            if left.is_zero() {
+                return None;
+            }
+            let _ = self.ports.wait(left.min(NAP));
+        }
+    }
+
+    fn listen(&mut self, address: SocketAddr) -> Result<(), Unavailable> {
+        if self.ports.addresses().any(|open| open == address) {
+            return Ok(());
+        }
+        self.ports.open(address).map(|_| ()).map_err(|e| Unavailable::NotHere(format!("cannot open {address}: {e}")))
+    }
+
+    fn join(&mut self, tester: Party, group: SocketAddr) -> Result<(), Unavailable> {
+        let interface = self.address(tester).ip();
+        self.ports.join(group, interface).map_err(|e| Unavailable::NotHere(format!("cannot join {group}: {e}")))
+    }
+
+    fn start(&mut self, subject: u8, role: Role, config: &str) -> Result<(), Unavailable> {
+        self.collect_logs();
+        if let Some(mut old) = self.subjects.remove(&subject) {
+            old.kill()?;
+        }
+        self.transcript.configs.push(config.to_owned());
+        let running = self.launcher.launch(role, config, self.clock.rate())?;
+        self.subjects.insert(subject, running);
+        self.console(format!("started subject {subject}"));
+        Ok(())
+    }
+
+    fn crash(&mut self, subject: u8) -> Result<(), Unavailable> {
+        self.collect_logs();
+        self.subject(subject)?.kill()?;
+        self.subjects.remove(&subject);
+        self.console(format!("crashed subject {subject}"));
+        Ok(())
+    }
+
+    fn command(&mut self, subject: u8, request: &str) -> Result<String, Unavailable> {
+        let answer = self.subject(subject)?.command(request)?;
+        self.console(format!("subject {subject}: {request}"));
+        Ok(answer)
+    }
+
+    fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    fn keys(&mut self, record: KeyRecord) {
+        self.transcript.keys.push(record);
+    }
+
+    fn note(&mut self, text: &str) {
+        let at = self.clock.now().mono;
+        self.transcript.entries.push(Entry::Note { at, text: text.to_owned() });
+    }
+}
+
+impl<L: Launcher> RecordedWorld for SocketWorld<'_, L> {
+    fn finish(mut self: Box<Self>) -> Transcript {
+        self.collect_logs();
+        for subject in self.subjects.values_mut() {
+            // What cannot be stopped from here is a device that goes on by itself.
+            let _ = subject.kill();
+        }
+        self.collect_logs();
+        self.transcript
+    }
+
+    fn as_world(&mut self) -> &mut (dyn World + '_) {
+        self
+    }
+}
