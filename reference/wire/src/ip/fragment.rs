@@ -76,6 +76,22 @@ pub fn piece_ipv6(packet: &[u8], from: usize, to: usize, more: bool, ident: u32)
     Ipv6Packet::decode(packet).ok().map(|ip| piece_v6(&ip, from, to, more, ident))
 }
 
+/// Puts the original packet together from its first fragment's headers and the joined payload of all fragments.
+#[must_use]
+pub fn joined_ipv6(first: &Ipv6Packet<'_>, payload: &[u8]) -> Vec<u8> {
+    let mut header = first.header;
+    let mut behind = first.extensions.to_vec();
+    announce(&mut header, &mut behind, first.protocol);
+    behind.extend_from_slice(payload);
+    header.packet(&behind)
+}
+
+/// Puts the original packet together from its first fragment's header and the joined payload of all fragments.
+#[must_use]
+pub fn joined_ipv4(first: &Ipv4Header, payload: &[u8]) -> Vec<u8> {
+    Ipv4Header { more_fragments: false, fragment_offset: 0, ..first.clone() }.packet(payload)
+}
+
 fn whole(packet: &[u8], trailing: &[u8]) -> Vec<u8> {
     packet.get(..packet.len().saturating_sub(trailing.len())).unwrap_or_default().to_vec()
 }
@@ -122,7 +138,7 @@ fn piece_v6(ip: &Ipv6Packet<'_>, from: usize, to: usize, more: bool, ident: u32)
     let mut header = ip.header;
     let mut extensions = ip.extensions.to_vec();
     if ip.fragment.is_none() {
-        announce_fragment(&mut header, &mut extensions);
+        announce(&mut header, &mut extensions, protocol::FRAGMENT);
     }
     let mut behind = extensions;
     behind.extend_from_slice(&fragment.encode());
@@ -130,9 +146,10 @@ fn piece_v6(ip: &Ipv6Packet<'_>, from: usize, to: usize, more: bool, ident: u32)
     header.packet(&behind)
 }
 
-fn announce_fragment(header: &mut Ipv6Header, extensions: &mut [u8]) {
+/// Writes what follows the unfragmentable part into the last header of that part.
+fn announce(header: &mut Ipv6Header, extensions: &mut [u8], protocol: u8) {
     if extensions.is_empty() {
-        header.next_header = protocol::FRAGMENT;
+        header.next_header = protocol;
         return;
     }
     let mut at = 0usize;
@@ -141,7 +158,7 @@ fn announce_fragment(header: &mut Ipv6Header, extensions: &mut [u8]) {
         let next = at.saturating_add(usize::from(*units).saturating_add(1).saturating_mul(8));
         if next >= extensions.len() {
             if let Some(octet) = extensions.get_mut(at) {
-                *octet = protocol::FRAGMENT;
+                *octet = protocol;
             }
             return;
         }
