@@ -173,12 +173,20 @@ pub fn decide_with(case: &CaseInfo, outcome: &Outcome, requirements: &Requiremen
     if let Some(check) = violated(Level::Must) {
         return Decision::by_check(Verdict::Fail, check);
     }
-    match &outcome.after {
-        Control::Alive(_) => {}
-        Control::NotRun => return Decision::new(Verdict::Inconclusive, "no control was run after the probe"),
-        Control::Dead(what) => {
+    let warning = violated(Level::Should);
+    match (&outcome.after, warning) {
+        (Control::Alive(_), _) => {}
+        // What was seen stands, even when the case ended with it and looked no further.
+        (Control::NotRun, Some(check)) => return Decision::by_check(Verdict::Warn, check),
+        (Control::NotRun, None) => {
+            return Decision::new(Verdict::Inconclusive, "no control was run after the probe");
+        }
+        (Control::Dead(what), _) => {
             return Decision::new(Verdict::Inconclusive, format!("the subject did not work after the probe: {what}"));
         }
+    }
+    if let Some(check) = warning {
+        return Decision::by_check(Verdict::Warn, check);
     }
     let unproven = |check: &&CheckResult| {
         check.ok && check.kind == CheckKind::Absence && !check.confidence.is_some_and(super::Confidence::suffices)
@@ -188,9 +196,6 @@ pub fn decide_with(case: &CaseInfo, outcome: &Outcome, requirements: &Requiremen
             Verdict::Inconclusive,
             format!("{}: nothing came, but no proof of life in the same SA stands beside it", check.id),
         );
-    }
-    if let Some(check) = violated(Level::Should) {
-        return Decision::by_check(Verdict::Warn, check);
     }
     let normative = outcome.checks.iter().filter(|check| level(check) != Level::May).count();
     if normative > 0 {

@@ -117,6 +117,17 @@ fn the_level_decides_between_fail_warn_and_info_and_gravity_overrides_it() {
 }
 
 #[test]
+fn a_warning_stands_when_the_case_ended_with_it_but_not_beside_a_dead_subject() {
+    let mut outcome = good();
+    outcome.record(Check::new("broken", &["GDOI-P1-019"]).saw(false, "a", "b"));
+    assert_eq!(word(&outcome), Verdict::Warn);
+    outcome.after = Control::NotRun;
+    assert_eq!(word(&outcome), Verdict::Warn);
+    outcome.after = Control::Dead("gone".into());
+    assert_eq!(word(&outcome), Verdict::Inconclusive);
+}
+
+#[test]
 fn trouble_is_not_a_verdict_on_the_subject() {
     for (kind, expected) in [
         (TroubleKind::Infra, Verdict::Error),
