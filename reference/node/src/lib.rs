@@ -1,1 +1,21 @@
 //! A key server or group member as a process: configuration, sockets, status and logs.
+//!
+//! The machines of `hallmark_control` decide everything; this crate gives them a clock, ports and a configuration, and
+//! carries what they say to the wire, to the log and to the operator. The loop in [`process`] has no decision of its
+//! own: it hands in what arrived or what is due, takes out what is to be sent and told, and sleeps until the next
+//! timeout.
+//!
+//! * [`config`] reads `ks.toml` and `gm.toml`, for the process and for every other place that starts a node.
+//! * [`command`] is the console: one JSON object in, one JSON object out.
+//! * [`process`] runs a node; [`client`] talks to the console of a running one.
+//! * [`log`] writes events as lines, and never more of them than the rate limit allows.
+
+pub mod client;
+pub mod command;
+pub mod config;
+mod console;
+pub mod log;
+mod machine;
+pub mod process;
+
+pub use process::{NodeError, RunOptions, run_gm, run_ks};

@@ -1,0 +1,163 @@
+//! The console: one JSON object in, one JSON object out.
+//!
+//! The same requests work on the control socket of a process and, called directly, on a machine in the lab:
+//!
+//! ```text
+//! {"cmd":"status"}
+//! {"cmd":"rekey","group":1234}                       {"cmd":"rekey-replace-now","group":1234}
+//! {"cmd":"rekey-kek","group":1234}                   {"cmd":"clear-members","group":1234,"now":true}
+//! {"cmd":"delete-group-keys","group":1234}           {"cmd":"remove-member","group":1234,"identity":"ipv4:10.0.0.2"}
+//! {"cmd":"replace-policy","policy":"[[group]]\nid = 1234\n.."}
+//! {"cmd":"authorize","group":1234,"identity":".."}   {"cmd":"revoke","group":1234,"identity":".."}
+//! {"cmd":"register"}    {"cmd":"clear-sa"}           {"cmd":"shutdown"}
+//! ```
+//!
+//! An answer is `{"ok":true,..}` or `{"ok":false,"error":"..."}`.
+
+use hallmark_control::key_server::CommandReply;
+use hallmark_control::{GmCommand, GroupMember, KeyServer, KsCommand};
+use hallmark_core::Now;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::{Source, group_from_toml, parse_identity};
+
+/// Is what a request leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The JSON object to give back.
+    pub reply: Value,
+    /// Whether the node is to end once everything is sent.
+    pub shutdown: bool,
+}
+
+impl Answer {
+    fn ok(reply: Value) -> Self {
+        Self { reply, shutdown: false }
+    }
+
+    /// Makes the answer to a request that cannot be met.
+    pub(crate) fn refused(why: impl ToString) -> Self {
+        Self::ok(json!({ "ok": false, "error": why.to_string() }))
+    }
+}
+
+/// Gives a request to a key server.
+pub fn ks(server: &mut KeyServer, now: Now, request: &str) -> Answer {
+    let request = match serde_json::from_str::<KsRequest>(request) {
+        Ok(request) => request,
+        Err(error) => return Answer::refused(format!("not a request to a key server: {error}")),
+    };
+    if matches!(request, KsRequest::Status) {
+        return status(serde_json::to_value(server.status(now)));
+    }
+    let shutdown = matches!(request, KsRequest::Shutdown);
+    let done = request
+        .into_command()
+        .and_then(|command| server.handle_command(now, command).map_err(|error| error.to_string()));
+    match done {
+        Ok(reply) => Answer { reply: accepted(&reply), shutdown },
+        Err(why) => Answer::refused(why),
+    }
+}
+
+/// Gives a request to a group member.
+pub fn gm(member: &mut GroupMember, now: Now, request: &str) -> Answer {
+    let request = match serde_json::from_str::<GmRequest>(request) {
+        Ok(request) => request,
+        Err(error) => return Answer::refused(format!("not a request to a group member: {error}")),
+    };
+    let command = match request {
+        GmRequest::Status => return status(serde_json::to_value(member.status(now))),
+        GmRequest::Register => GmCommand::Register,
+        GmRequest::ClearSa => GmCommand::ClearSa,
+        GmRequest::Shutdown => GmCommand::Shutdown,
+    };
+    let shutdown = matches!(command, GmCommand::Shutdown);
+    match member.handle_command(now, command) {
+        Ok(reply) => Answer { reply: accepted(&reply), shutdown },
+        Err(error) => Answer::refused(error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "cmd", rename_all = "kebab-case", deny_unknown_fields)]
+enum KsRequest {
+    Status,
+    Rekey {
+        group: u32,
+    },
+    RekeyReplaceNow {
+        group: u32,
+    },
+    RekeyKek {
+        group: u32,
+    },
+    ClearMembers {
+        group: u32,
+        #[serde(default)]
+        now: bool,
+    },
+    DeleteGroupKeys {
+        group: u32,
+    },
+    RemoveMember {
+        group: u32,
+        identity: String,
+    },
+    ReplacePolicy {
+        policy: String,
+    },
+    Authorize {
+        group: u32,
+        identity: String,
+    },
+    Revoke {
+        group: u32,
+        identity: String,
+    },
+    Shutdown,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "cmd", rename_all = "kebab-case", deny_unknown_fields)]
+enum GmRequest {
+    Status,
+    Register,
+    ClearSa,
+    Shutdown,
+}
+
+impl KsRequest {
+    fn into_command(self) -> Result<KsCommand, String> {
+        Ok(match self {
+            Self::Rekey { group } => KsCommand::Rekey { group },
+            Self::RekeyReplaceNow { group } => KsCommand::RekeyReplaceNow { group },
+            Self::RekeyKek { group } => KsCommand::RekeyKek { group },
+            Self::ClearMembers { group, now } => KsCommand::ClearMembers { group, now },
+            Self::DeleteGroupKeys { group } => KsCommand::DeleteGroupKeys { group },
+            Self::RemoveMember { group, identity } => {
+                KsCommand::RemoveMember { group, identity: parse_identity(&identity)? }
+            }
+            Self::ReplacePolicy { policy } => {
+                let config = group_from_toml(&policy, &Source::inline("policy")).map_err(|error| error.to_string())?;
+                KsCommand::ReplacePolicy { group: config.id, config: Box::new(config) }
+            }
+            Self::Authorize { group, identity } => KsCommand::Authorize { group, identity: parse_identity(&identity)? },
+            Self::Revoke { group, identity } => KsCommand::Revoke { group, identity: parse_identity(&identity)? },
+            Self::Shutdown => KsCommand::Shutdown,
+            Self::Status => return Err("status is no command".to_owned()),
+        })
+    }
+}
+
+fn status(status: serde_json::Result<Value>) -> Answer {
+    match status {
+        Ok(status) => Answer::ok(json!({ "ok": true, "status": status })),
+        Err(error) => Answer::refused(error),
+    }
+}
+
+fn accepted(reply: &CommandReply) -> Value {
+    json!({ "ok": true, "reply": serde_json::to_value(reply).unwrap_or_default() })
+}
