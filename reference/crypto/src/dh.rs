@@ -188,6 +188,7 @@ impl DhKey {
     /// # Errors
     /// Refuses a public value of the wrong length, outside 2 to p-2 or off the curve, and a degenerate result.
     pub fn agree(&self, peer: &[u8]) -> Result<Secret, CryptoError> {
+        // REQ IKE-MM-008
         let need = self.group.public_len();
         if peer.len() != need {
             return Err(CryptoError::DhLength { need, have: peer.len() });

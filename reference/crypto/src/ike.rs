@@ -11,15 +11,16 @@ use crate::hash::{HashAlg, hash, prf};
 use crate::secret::Secret;
 
 /// Computes SKEYID for pre-shared keys: prf(psk, Ni_b | Nr_b).
-// REQ IKE-KEY-001
 #[must_use]
 pub fn skeyid_psk(alg: HashAlg, psk: &[u8], ni_b: &[u8], nr_b: &[u8]) -> Secret {
+    // REQ IKE-KEY-001
     Secret::new(prf(alg, psk, &[ni_b, nr_b]))
 }
 
 /// Computes SKEYID for signatures: prf(Ni_b | Nr_b, g^xy).
 #[must_use]
 pub fn skeyid_sig(alg: HashAlg, ni_b: &[u8], nr_b: &[u8], g_xy: &[u8]) -> Secret {
+    // REQ IKE-KEY-002
     let key = Secret::new([ni_b, nr_b].concat());
     Secret::new(prf(alg, key.expose(), &[g_xy]))
 }
@@ -40,6 +41,7 @@ pub struct SkeyIds {
 /// Derives SKEYID_d, SKEYID_a and SKEYID_e.
 #[must_use]
 pub fn skeyids(alg: HashAlg, skeyid: Secret, g_xy: &[u8], cky_i: &[u8; 8], cky_r: &[u8; 8]) -> SkeyIds {
+    // REQ IKE-KEY-003
     let key = skeyid.expose();
     let d = Secret::new(prf(alg, key, &[g_xy, cky_i, cky_r, &[0]]));
     let a = Secret::new(prf(alg, key, &[d.expose(), g_xy, cky_i, cky_r, &[1]]));
@@ -56,10 +58,11 @@ pub fn cipher_key(alg: HashAlg, cipher: CipherAlg, skeyid_e: &[u8]) -> Secret {
         let strong = skeyid_e.chunks_exact(8).find(|key| !is_weak_des_key(key)).unwrap_or(skeyid_e);
         return Secret::new(strong.iter().copied().take(need).collect());
     }
+    // REQ IKE-KEY-005
     if skeyid_e.len() >= need {
         return Secret::new(skeyid_e.iter().copied().take(need).collect());
     }
-    // K1 = prf(SKEYID_e, 0), Kn = prf(SKEYID_e, Kn-1); SKEYID_e itself is not part of the key.
+    // REQ IKE-KEY-006: K1 = prf(SKEYID_e, 0), Kn = prf(SKEYID_e, Kn-1); SKEYID_e itself is not part of the key.
     let mut block = Secret::new(prf(alg, skeyid_e, &[&[0]]));
     let mut key = Vec::with_capacity(need + block.len());
     key.extend_from_slice(block.expose());
@@ -74,12 +77,14 @@ pub fn cipher_key(alg: HashAlg, cipher: CipherAlg, skeyid_e: &[u8]) -> Secret {
 /// Computes the IV of the first encrypted phase 1 message: the first block of hash(g^xi | g^xr).
 #[must_use]
 pub fn phase1_iv(alg: HashAlg, cipher: CipherAlg, g_xi: &[u8], g_xr: &[u8]) -> Vec<u8> {
+    // REQ IKE-KEY-007: the plain hash, not the prf.
     first_block(cipher, hash(alg, &[g_xi, g_xr]))
 }
 
 /// Computes the IV of the first message of a later exchange: the first block of hash(LAST | M-ID).
 #[must_use]
 pub fn exchange_iv(alg: HashAlg, cipher: CipherAlg, last_block: &[u8], message_id: u32) -> Vec<u8> {
+    // REQ IKE-KEY-009
     first_block(cipher, hash(alg, &[last_block, &message_id.to_be_bytes()]))
 }
 
@@ -180,6 +185,7 @@ impl Cbc {
     #[must_use]
     pub fn encrypt(&mut self, plain: Vec<u8>) -> Vec<u8> {
         let mut data = plain;
+        // REQ IKE-KEY-011
         pad_zero(&mut data, self.cipher.block_len());
         // `new` has established both lengths and the padding the third, so this cannot fail; should it ever, then
         // nothing in clear may leave.

@@ -44,6 +44,15 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Rsa, Self::Ecdsa256, Self::Ecdsa384, Self::Ecdsa521];
+
+    /// Finds a kind by its configuration name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Gives the name that configuration files use.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -114,7 +123,7 @@ pub struct SigningKey(Private);
 #[derive(Clone)]
 enum Private {
     Rsa(Box<RsaPrivate>),
-    Ec(EcPrivate),
+    Ec(Box<EcPrivate>),
 }
 
 impl SigningKey {
@@ -124,7 +133,7 @@ impl SigningKey {
     /// Refuses what is malformed or of another kind, and RSA below 1024 bits.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, CryptoError> {
         if let Some(key) = EcPrivate::from_pkcs8_der(der) {
-            return Ok(Self(Private::Ec(key)));
+            return Ok(Self(Private::Ec(Box::new(key))));
         }
         RsaPrivate::from_pkcs8_der(der).map(|key| Self(Private::Rsa(Box::new(key))))
     }
@@ -139,9 +148,9 @@ impl SigningKey {
         match label {
             "PRIVATE KEY" => Self::from_pkcs8_der(&der),
             "RSA PRIVATE KEY" => RsaPrivate::from_pkcs1_der(&der).map(|key| Self(Private::Rsa(Box::new(key)))),
-            "EC PRIVATE KEY" => {
-                EcPrivate::from_sec1_der(&der).map(|key| Self(Private::Ec(key))).ok_or(CryptoError::KeyMalformed)
-            }
+            "EC PRIVATE KEY" => EcPrivate::from_sec1_der(&der)
+                .map(|key| Self(Private::Ec(Box::new(key))))
+                .ok_or(CryptoError::KeyMalformed),
             _ => Err(CryptoError::KeyUnsupported),
         }
     }
@@ -157,7 +166,7 @@ impl SigningKey {
     /// Draws an ECDSA key.
     #[must_use]
     pub fn generate_ecdsa(curve: Curve, rng: &mut Rng) -> Self {
-        Self(Private::Ec(EcPrivate::generate(curve, rng)))
+        Self(Private::Ec(Box::new(EcPrivate::generate(curve, rng))))
     }
 
     /// Takes an ECDSA key from its private scalar, big-endian in the full width of the curve, as vectors have them.
@@ -165,7 +174,9 @@ impl SigningKey {
     /// # Errors
     /// Refuses 0, a value that is not below the order, and another width.
     pub fn ecdsa_from_scalar(curve: Curve, scalar: &[u8]) -> Result<Self, CryptoError> {
-        EcPrivate::from_scalar(curve, scalar).map(|key| Self(Private::Ec(key))).ok_or(CryptoError::KeyMalformed)
+        EcPrivate::from_scalar(curve, scalar)
+            .map(|key| Self(Private::Ec(Box::new(key))))
+            .ok_or(CryptoError::KeyMalformed)
     }
 
     /// Builds an RSA key from its two primes and the public exponent, all big-endian.

@@ -238,6 +238,9 @@ impl Signature {
 }
 
 fn name(text: &str) -> Result<Vec<u8>, CertError> {
+    if text.is_empty() {
+        return Ok(tlv(SEQUENCE, &[]));
+    }
     encode(&Name::from_str(text).map_err(|_| CertError::Issue)?)
 }
 

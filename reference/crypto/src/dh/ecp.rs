@@ -28,6 +28,7 @@ pub(super) fn agree(group: Group, private: &[u8], peer: &[u8]) -> Result<Secret,
     macro_rules! on {
         ($curve:ident) => {{
             let secret = $curve::SecretKey::from_slice(private).map_err(|_| CryptoError::DhPrivate)?;
+            // REQ IKE-MM-011: the decoder checks range and curve, and the format octet leaves no room for infinity.
             let point = $curve::PublicKey::from_sec1_bytes(&sec1).map_err(|_| CryptoError::DhPoint)?;
             let shared = $curve::ecdh::diffie_hellman(secret.to_nonzero_scalar(), point.as_affine());
             Secret::from(shared.raw_secret_bytes().as_slice())

@@ -121,7 +121,7 @@ impl<const L: usize> ModpGroup for Modp<L> {
         }
         let peer = Uint::from_be_slice(peer);
         let p_minus_1 = self.params.modulus().as_ref().wrapping_sub(&Uint::ONE);
-        // REQ IKE-KE-003: 1 < y < p-1 shuts out every element of order 1 and 2, and everything unreduced.
+        // REQ IKE-MM-010: 1 < y < p-1 shuts out every element of order 1 and 2, and everything unreduced.
         if peer <= Uint::ONE || peer >= p_minus_1 {
             return Err(CryptoError::DhRange);
         }
@@ -175,3 +175,40 @@ const P4096: &str = "\
     88719a10bdba5b2699c327186af4e23c1a946834b6150bda2583e9ca2ad44ce8dbbbc2db04de8ef92e8efc141fbecaa6\
     287c59474e6bc05d99b2964fa090c3a2233ba186515be7ed1f612970cee2d7afb81bdd762170481cd0069127d5b05aa9\
     93b4ea988d8fddc186ffb7dc90a6c08f4df435c934063199ffffffffffffffff";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fermat's test to the base 2, which a mistyped digit does not survive.
+    fn is_probable_prime<const L: usize>(number: &Uint<L>) -> bool {
+        let params = FixedMontyParams::new_vartime(Odd::new(*number).expect("an odd number"));
+        let base = FixedMontyForm::new(&Uint::from_u8(2), &params);
+        base.pow_vartime(&number.wrapping_sub(&Uint::ONE)).retrieve() == Uint::ONE
+    }
+
+    #[test]
+    fn every_modulus_is_a_safe_prime_of_its_width_for_which_2_is_a_square() {
+        macro_rules! check {
+            ($($uint:ident, $prime:expr);+) => {$(
+                let prime: Uint<{ $uint::LIMBS }> = *Odd::<$uint>::from_be_hex($prime).as_ref();
+                assert_eq!(prime.bit_width_vartime(), $uint::BITS);
+                assert!(is_probable_prime(&prime), "{} bits", $uint::BITS);
+                assert!(is_probable_prime(&prime.shr_vartime(1)), "{} bits, half", $uint::BITS);
+                // p = 7 modulo 8 makes 2 a square, so that it generates the large subgroup.
+                assert_eq!(prime.as_words()[0] & 7, 7);
+                assert!(!is_probable_prime(&prime.wrapping_sub(&Uint::from_u8(6))));
+            )+};
+        }
+        check!(U768, P768; U1024, P1024; U1536, P1536; U2048, P2048; U3072, P3072; U4096, P4096);
+    }
+
+    #[test]
+    fn the_table_and_the_general_power_agree() {
+        let modp = Modp::<{ U1024::LIMBS }>::new(&Odd::from_be_hex(P1024), 32);
+        let private: [u8; 32] = std::array::from_fn(|i| (i * 37 + 1) as u8);
+        let exponent = modp.exponent(&private).expect("fits");
+        let base = FixedMontyForm::new(&Uint::from_u8(2), &modp.params);
+        assert_eq!(modp.power_of_two(&private).retrieve(), base.pow_vartime(&*exponent).retrieve());
+    }
+}

@@ -104,7 +104,7 @@ impl RsaPublic {
     pub(super) fn verify(&self, padding: Padding, digest: &[u8], sig: &[u8]) -> Result<(), CryptoError> {
         let expected = encode(padding, digest, self.len())?;
         let opened = self.open(sig)?;
-        // The whole block is compared, so nothing can hide in the padding or behind the digest.
+        // REQ IKE-AUTH-002, IKE-AUTH-003, IKE-AUTH-019: the whole block is compared, so nothing can hide in the padding or behind the digest.
         if ct_eq(&opened, &expected) { Ok(()) } else { Err(CryptoError::SignatureMismatch) }
     }
 
