@@ -1,6 +1,6 @@
 //! A world of virtual time: subjects and tester are hosts of a lab, and hours take milliseconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hallmark_core::{Datagram, Instant, Now, Rng, UnixTime};
@@ -43,6 +43,8 @@ struct LabWorld<'s> {
     addresses: BTreeMap<Party, SocketAddr>,
     testers: Vec<HostId>,
     rng: Rng,
+    /// What arrived for a tester party while another one was waiting.
+    queued: VecDeque<(Party, Datagram)>,
     transcript: Transcript,
     starts: u32,
 }
@@ -70,7 +72,7 @@ impl<'s> LabWorld<'s> {
         for host in &testers {
             lab.bind(*host);
         }
-        Self { lab, subjects, hosts, addresses, testers, rng, transcript: Transcript::default(), starts: 0 }
+        Self { lab, subjects, hosts, addresses, testers, rng, queued: VecDeque::new(), transcript: Transcript::default(), starts: 0 }
     }
 
     fn host_of(&self, ip: IpAddr) -> Option<HostId> {
@@ -92,6 +94,16 @@ impl<'s> LabWorld<'s> {
         for line in self.lab.take_logs() {
             self.transcript.entries.push(Entry::Log { at: line.at, text: line.text });
         }
+    }
+
+    /// Lets time pass until the next datagram arrives at a tester party.
+    fn arrival(&mut self, deadline: Instant) -> Option<(Party, Datagram)> {
+        let received = self.lab.recv_any(&self.testers, deadline.min(LONGEST));
+        self.collect_logs();
+        let (host, datagram) = received?;
+        self.record(false, &datagram);
+        let party = self.hosts.iter().find(|(_, known)| **known == host).map_or(Party::Tester(0), |(party, _)| *party);
+        Some((party, datagram))
     }
 
     fn record(&mut self, sent: bool, datagram: &Datagram) {
@@ -136,13 +148,29 @@ impl World for LabWorld<'_> {
     }
 
     fn recv(&mut self, deadline: Instant) -> Option<Datagram> {
-        let deadline = deadline.min(LONGEST);
-        let received = self.lab.recv_any(&self.testers, deadline).map(|(_, datagram)| datagram);
-        self.collect_logs();
-        if let Some(datagram) = &received {
-            self.record(false, datagram);
+        match self.queued.pop_front() {
+            Some((_, datagram)) => Some(datagram),
+            None => self.arrival(deadline).map(|(_, datagram)| datagram),
         }
-        received
+    }
+
+    fn recv_at(&mut self, tester: Party, deadline: Instant) -> Option<Datagram> {
+        if let Some(index) = self.queued.iter().position(|(party, _)| *party == tester) {
+            return self.queued.remove(index).map(|(_, datagram)| datagram);
+        }
+        while let Some((party, datagram)) = self.arrival(deadline) {
+            if party == tester {
+                return Some(datagram);
+            }
+            self.queued.push_back((party, datagram));
+        }
+        None
+    }
+
+    fn rest(&mut self, until: Instant) {
+        while let Some(arrival) = self.arrival(until) {
+            self.queued.push_back(arrival);
+        }
     }
 
     fn listen(&mut self, _address: SocketAddr) -> Result<(), Unavailable> {

@@ -1,6 +1,6 @@
 //! A world of real sockets: the subject is a process on this host or a device on a wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -129,6 +129,8 @@ impl<L: Launcher> Worlds for SocketWorlds<L> {
             raw: None,
             subjects: BTreeMap::new(),
             rng,
+            queued: VecDeque::new(),
+            joined: VecDeque::new(),
             transcript: Transcript::default(),
             launcher: &self.launcher,
         }))
@@ -143,6 +145,10 @@ struct SocketWorld<'l, L: Launcher> {
     raw: Option<RawIp>,
     subjects: BTreeMap<u8, Box<dyn RunningSubject>>,
     rng: Rng,
+    /// What arrived for a tester party while another one was waiting.
+    queued: VecDeque<(Party, Datagram)>,
+    /// Who joined which group, in turn for its next copy.
+    joined: VecDeque<(IpAddr, Party)>,
     transcript: Transcript,
     launcher: &'l L,
 }
@@ -151,6 +157,40 @@ impl<L: Launcher> SocketWorld<'_, L> {
     fn console(&mut self, text: String) {
         let at = self.clock.now().mono;
         self.transcript.entries.push(Entry::Console { at, text });
+    }
+
+    /// Waits for the next datagram to a tester party.
+    fn arrival(&mut self, deadline: Instant) -> Option<(Party, Datagram)> {
+        loop {
+            if let Ok(Some(datagram)) = self.ports.recv() {
+                let now = self.clock.now();
+                self.transcript.entries.push(Entry::Datagram {
+                    at: now.mono,
+                    wall: now.wall,
+                    sent: false,
+                    src: datagram.src,
+                    dst: datagram.dst,
+                    payload: datagram.payload.clone(),
+                });
+                return Some((self.party_of(datagram.dst.ip()), datagram));
+            }
+            let left = self.clock.real_time_until(deadline);
+            if left.is_zero() {
+                return None;
+            }
+            let _ = self.ports.wait(left.min(NAP));
+        }
+    }
+
+    /// Says for whom a datagram is: the owner of the address, or the next of those that joined the group.
+    fn party_of(&mut self, ip: IpAddr) -> Party {
+        if let Some(turn) = self.joined.iter().position(|(group, _)| *group == ip)
+            && let Some((group, party)) = self.joined.remove(turn)
+        {
+            self.joined.push_back((group, party));
+            return party;
+        }
+        self.addresses.iter().find(|(_, address)| address.ip() == ip).map_or(Party::Tester(0), |(party, _)| *party)
     }
 
     fn collect_logs(&mut self) {
@@ -213,24 +253,28 @@ impl<L: Launcher> World for SocketWorld<'_, L> {
     }
 
     fn recv(&mut self, deadline: Instant) -> Option<Datagram> {
-        loop {
-            if let Ok(Some(datagram)) = self.ports.recv() {
-                let now = self.clock.now();
-                self.transcript.entries.push(Entry::Datagram {
-                    at: now.mono,
-                    wall: now.wall,
-                    sent: false,
-                    src: datagram.src,
-                    dst: datagram.dst,
-                    payload: datagram.payload.clone(),
-                });
+        match self.queued.pop_front() {
+            Some((_, datagram)) => Some(datagram),
+            None => self.arrival(deadline).map(|(_, datagram)| datagram),
+        }
+    }
+
+    fn recv_at(&mut self, tester: Party, deadline: Instant) -> Option<Datagram> {
+        if let Some(index) = self.queued.iter().position(|(party, _)| *party == tester) {
+            return self.queued.remove(index).map(|(_, datagram)| datagram);
+        }
+        while let Some((party, datagram)) = self.arrival(deadline) {
+            if party == tester {
                 return Some(datagram);
             }
-            let left = self.clock.real_time_until(deadline);
-            if left.is_zero() {
-                return None;
-            }
-            let _ = self.ports.wait(left.min(NAP));
+            self.queued.push_back((party, datagram));
+        }
+        None
+    }
+
+    fn rest(&mut self, until: Instant) {
+        while let Some(arrival) = self.arrival(until) {
+            self.queued.push_back(arrival);
         }
     }
 
@@ -243,7 +287,9 @@ impl<L: Launcher> World for SocketWorld<'_, L> {
 
     fn join(&mut self, tester: Party, group: SocketAddr) -> Result<(), Unavailable> {
         let interface = self.address(tester).ip();
-        self.ports.join(group, interface).map_err(|e| Unavailable::NotHere(format!("cannot join {group}: {e}")))
+        self.ports.join(group, interface).map_err(|e| Unavailable::NotHere(format!("cannot join {group}: {e}")))?;
+        self.joined.push_back((group.ip(), tester));
+        Ok(())
     }
 
     fn start(&mut self, subject: u8, role: Role, config: &str) -> Result<(), Unavailable> {

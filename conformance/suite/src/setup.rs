@@ -9,10 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use hallmark_probe::world::{Party, World};
 
-/// The pre-shared key of every standard setup.
-pub const PSK: &str = "hallmark conformance psk";
-/// The group of every standard setup.
-pub const GROUP: u32 = 1234;
+// The standard setup fits the standard scripts of the probe.
+pub use hallmark_probe::suite::{GROUP, PSK};
 /// The phase 1 suite of every standard setup.
 pub const PROPOSAL: &str = "aes128-sha256-modp2048-psk";
 
