@@ -107,7 +107,7 @@ pub enum KeyRecord {
 /// Is where a case runs.
 ///
 /// Time is the world's own: virtual in the lab, scaled where a process runs with a faster clock, real for a device.
-/// `recv` is the only call that lets time pass.
+/// `recv`, `recv_at` and `rest` are the only calls that let time pass.
 pub trait World {
     /// Tells the time.
     fn now(&self) -> Instant;
@@ -131,6 +131,14 @@ pub trait World {
     ///
     /// Datagrams to ports that the tester never sent from or listened on are received too, in so far as the world can.
     fn recv(&mut self, deadline: Instant) -> Option<Datagram>;
+
+    /// Waits for the next datagram to one tester party (any port, and the multicast groups that it joined), until
+    /// `deadline`. What arrives for other parties meanwhile stays queued for them, so that several ends of the tester
+    /// can take turns. A deadline that is not ahead only takes what is queued.
+    fn recv_at(&mut self, tester: Party, deadline: Instant) -> Option<Datagram>;
+
+    /// Lets time pass until `until`. What arrives meanwhile stays queued.
+    fn rest(&mut self, until: Instant);
 
     /// Opens a further port of a tester party for receiving (its GDOI port is always open).
     ///
