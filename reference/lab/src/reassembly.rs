@@ -218,7 +218,7 @@ impl Reassembler {
         if payload.is_empty() {
             return Err(DropReason::Malformed(Code("ip.fragment.empty")));
         }
-        if more && payload.len() % 8 != 0 {
+        if more && !payload.len().is_multiple_of(8) {
             return Err(DropReason::Malformed(Code("ip.fragment.length")));
         }
         if offset + payload.len() > room {
