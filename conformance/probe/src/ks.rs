@@ -221,6 +221,12 @@ impl ProbeKs {
         self
     }
 
+    /// Goes back to sending every answer, once and at once.
+    pub fn answer_all(&mut self) -> &mut Self {
+        self.replies.clear();
+        self
+    }
+
     /// Lends the randomness of this end of the tester, for fresh keys.
     pub const fn rng(&mut self) -> &mut Rng {
         &mut self.rng
@@ -471,7 +477,8 @@ impl ProbeKs {
         for delete in seen.deletes() {
             let Some(peer) = self.peers.get_mut(index) else { return };
             let spi = peer.sa.as_ref().map(Sa::spi);
-            peer.deleted |= delete.protocol == 1 && delete.spis.iter().any(|deleted| Some(deleted.as_slice()) == spi.as_ref().map(<[u8; 16]>::as_slice));
+            let names = |deleted: &Vec<u8>| spi.as_ref().is_some_and(|spi| deleted.as_slice() == spi);
+            peer.deleted |= delete.protocol == 1 && delete.spis.iter().any(names);
         }
         if !self.script.answer_dpd {
             return;
