@@ -70,7 +70,8 @@ impl KsScene {
     /// `Inconclusive` when none comes.
     pub fn push(&self, cx: &mut Cx<'_>, member: &mut ProbeGm, secs: u64) -> Flow<Push> {
         let deadline = cx.in_secs(secs);
-        cx.have(member.await_push(cx.world, deadline), format!("no PUSH came within {secs} s"))
+        let push = member.await_push(cx.world, deadline);
+        cx.have(push, format!("no PUSH came within {secs} s"))
     }
 
     /// Ends the case: an end of the tester that took no part registers from scratch.
