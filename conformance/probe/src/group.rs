@@ -1,5 +1,6 @@
 //! Group keys as the tester holds them: given out by the scripted KS, received by the scripted GM.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -203,6 +204,19 @@ impl Kek {
             sig_hash: self.sig_hash.name().to_owned(),
             public_key: self.public_key(),
         }
+    }
+}
+
+impl fmt::Debug for Kek {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kek")
+            .field("spi", &format_args!("{:02x?}", self.spi))
+            .field("cipher", &self.cipher)
+            .field("sig_hash", &self.sig_hash)
+            .field("lifetime_secs", &self.lifetime_secs)
+            .field("ack", &self.ack)
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
     }
 }
 

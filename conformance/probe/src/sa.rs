@@ -210,6 +210,10 @@ impl Sa {
 
     /// Decrypts a message with one IV chain and checks its HASH over the message id, these nonces and the rest.
     pub(crate) fn open(&self, seen: &mut Seen, cbc: &Cbc, nonces: &[(&'static str, &[u8])]) {
+        if !seen.protected {
+            seen.flaw.get_or_insert_with(|| "it is not encrypted".to_owned());
+            return;
+        }
         match cbc.decrypt(seen.body_octets()) {
             Ok(plain) => seen.open(plain),
             Err(error) => seen.flaw = Some(error.to_string()),

@@ -283,6 +283,10 @@ impl ProbeGm {
             seen.step = match seen.kinds() {
                 kinds if kinds.contains(&PayloadType::SA) => Step::Main2,
                 kinds if kinds.contains(&PayloadType::KE) => Step::Main4,
+                _ if self.phase1.sa.is_some() => {
+                    seen.flaw.get_or_insert_with(|| "it is not encrypted".to_owned());
+                    Step::Main6
+                }
                 _ if self.phase1.suite.is_none() => Step::Main2,
                 _ => Step::Main4,
             };

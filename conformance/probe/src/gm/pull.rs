@@ -24,7 +24,7 @@ pub(super) struct Pull {
 }
 
 /// What a PULL gave, as data: cases judge it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Registration {
     /// When message 4 arrived.
     pub at: Instant,

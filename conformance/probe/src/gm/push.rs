@@ -52,7 +52,7 @@ pub struct Finding {
 }
 
 /// One PUSH message.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Push {
     /// When it arrived.
     pub at: Instant,
