@@ -6,6 +6,7 @@
 //! * [`verdict`]: how findings become one word, and which invariants no verdict may break.
 //! * [`result`]: a judged case as every report and reader sees it.
 //! * [`filter`]: the language that selects cases, the same in every place where cases are selected.
+//! * [`listing`], [`explain`]: the catalogue as text.
 //! * [`waiver`], [`ics`], [`shard`], [`exit`]: expected failures, what a device supports, splitting a run, exit codes.
 //!
 //! Nothing here reads a file or a clock: texts and dates are arguments.
@@ -13,6 +14,7 @@
 pub mod case;
 pub mod check;
 pub mod exit;
+pub mod explain;
 pub mod filter;
 pub mod ics;
 pub mod listing;

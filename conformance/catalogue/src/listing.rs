@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 use crate::CaseInfo;
 
 /// Says how a listing looks.
@@ -45,6 +47,15 @@ pub fn list(cases: &[&CaseInfo], format: Format) -> String {
         Format::Markdown => markdown(cases),
         Format::Csv => csv(cases),
     }
+}
+
+/// Gives the hash that stands for a catalogue of cases: equal hashes, equal descriptions.
+#[must_use]
+pub fn suite_hash(cases: &[&CaseInfo]) -> String {
+    let mut sorted = cases.to_vec();
+    sorted.sort_by_key(|case| case.id);
+    let digest = Sha256::digest(list(&sorted, Format::Json).as_bytes());
+    digest.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn table(cases: &[&CaseInfo]) -> String {
@@ -132,6 +143,14 @@ mod tests {
             assert!(value[0].get(field).is_some(), "{field}");
         }
         assert_eq!(value[0]["level"], "MUST");
+    }
+
+    #[test]
+    fn the_hash_of_a_suite_does_not_depend_on_the_order_but_on_every_word() {
+        let other = CaseInfo { id: "REG-002", ..CASE };
+        assert_eq!(suite_hash(&[&CASE, &other]), suite_hash(&[&other, &CASE]));
+        assert_ne!(suite_hash(&[&CASE]), suite_hash(&[&CaseInfo { title: "x", ..CASE }]));
+        assert_eq!(suite_hash(&[]).len(), 64);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CaseInfo, CheckResult, Control, Decision, Level, Measurement, Outcome, Overlay, Subject, Verdict};
+use crate::{
+    CaseInfo, CheckResult, Control, Decision, Level, Measurement, Outcome, Overlay, Subject, TroubleKind, Verdict,
+};
 
 /// Is one attempt at a case.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct CaseResult {
     /// The shape of the failure.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub signature: String,
+    /// What kept the case from a verdict, if that is why there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trouble: Option<TroubleKind>,
     /// Every check of the attempt that counts.
     pub checks: Vec<CheckResult>,
     /// The control before the probe.
@@ -92,6 +97,7 @@ impl CaseResult {
             reason: decision.reason.clone(),
             deciding_check: decision.check,
             signature: decision.signature,
+            trouble: outcome.trouble.filter(|_| decision.verdict.may_be_retried()).map(|trouble| trouble.kind),
             checks: outcome.checks,
             before: outcome.before,
             after: outcome.after,
