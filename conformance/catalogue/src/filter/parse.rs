@@ -17,11 +17,16 @@ type Input<'a> = LocatingSlice<&'a str>;
 
 /// Nested parentheses and negations beyond this are refused rather than followed.
 const DEPTH: usize = 64;
+/// More operators are refused: a chain of them is as deep a tree as it is long.
+const OPERATORS: usize = 1_000;
 
 pub(super) fn filter(text: &str) -> Result<Expr, FilterError> {
     let fault = |at: usize, message: String| FilterError { text: text.to_owned(), at: at.min(text.len()), message };
     if text.trim().is_empty() {
         return Err(fault(0, "the filter is empty; all() selects every case".to_owned()));
+    }
+    if operators(text) > OPERATORS {
+        return Err(fault(0, format!("more than {OPERATORS} operators; id(A-001, A-002) lists ids without any")));
     }
     if let Some(at) = too_deep(text) {
         return Err(fault(at, format!("more than {DEPTH} parentheses or negations inside one another")));
@@ -39,6 +44,16 @@ pub(super) fn filter(text: &str) -> Result<Expr, FilterError> {
         fault(at, message)
     })?;
     resolve(raw).map_err(|(at, message)| fault(at, message))
+}
+
+/// Counts operators, rather too many than too few: signs inside quotes count as well.
+fn operators(text: &str) -> usize {
+    let signs = text.chars().filter(|c| matches!(c, '|' | '+' | '&')).count();
+    let is_word = |word: &&str| ["and", "or"].iter().any(|known| word.eq_ignore_ascii_case(known));
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(is_word).count();
+    let minus =
+        text.matches('-').count().min(text.split([' ', '\t', '\n', ')']).filter(|w| w.starts_with('-')).count());
+    signs + words + minus
 }
 
 fn too_deep(text: &str) -> Option<usize> {
