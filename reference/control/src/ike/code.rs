@@ -15,6 +15,7 @@ macro_rules! codes {
         pub fn notify(code: Code) -> Option<NotifyType> {
             let number: u16 = match code.as_str() {
                 $($code => $notify,)*
+                text if text.ends_with(".too-many") => 0,
                 "isakmp.length-mismatch" => 30,
                 "isakmp.proposal.spi-size" => 11,
                 text if text.starts_with("isakmp.proposal") || text.starts_with("isakmp.transform") => 15,
@@ -43,6 +44,7 @@ codes! {
     VERSION_MINOR = "ike.header.minor-version", 6, "The minor version is not 0.";
     EXCHANGE = "ike.header.exchange", 29, "The exchange type is not served, or not in this state.";
     FLAGS = "ike.header.flags", 8, "A flag is undefined, or not allowed in this state.";
+    AUTH_ONLY = "ike.header.auth-only", 0, "The authentication-only flag is set.";
     MESSAGE_ID = "ike.header.message-id", 9, "The message ID is wrong for the exchange.";
     NOT_ESTABLISHED = "ike.state.not-established", 0, "The exchange needs an established SA.";
     OUT_OF_STATE = "ike.state.out-of-order", 0, "The message is not the one that is due.";
@@ -56,16 +58,18 @@ codes! {
     RATE = "ike.peer.rate", 0, "The source leaves too many key exchanges unfinished.";
     BLOCK = "ike.cipher.block", 0, "The ciphertext is empty or no multiple of the block.";
     FIRST_PAYLOAD = "ike.payload.first", 1, "The first payload is not the one that must come first.";
+    SA_NOT_FIRST = "ike.payload.sa-not-first", 0, "Another payload stands before the SA.";
     PAYLOAD_TYPE = "ike.payload.type", 1, "A payload is reserved, or not allowed in this message.";
     PAYLOAD_MISSING = "ike.payload.missing", 16, "A payload that the message must hold is missing.";
     PAYLOAD_DUPLICATE = "ike.payload.duplicate", 16, "A payload that may occur once occurs twice.";
-    TRAILING = "ike.payload.trailing", 16, "Octets other than padding follow the last payload.";
+    TRAILING = "ike.payload.trailing", 0, "Octets other than padding follow the last payload.";
     DOI = "ike.sa.doi", 2, "The DOI of the SA is not supported.";
     SITUATION = "ike.sa.situation", 3, "The situation of the SA is not supported.";
     PROPOSALS = "ike.sa.proposals", 15, "The SA does not hold exactly one proposal.";
     PROTOCOL = "ike.sa.protocol", 10, "The proposal is not for ISAKMP.";
     NO_TRANSFORM = "ike.sa.no-transform", 15, "The proposal holds no transform.";
     NO_PROPOSAL_CHOSEN = "ike.sa.no-proposal-chosen", 14, "No offered transform is acceptable.";
+    TOO_MANY_TRANSFORMS = "ike.sa.too-many-transforms", 0, "No transform that was looked at is acceptable.";
     ANSWER = "ike.sa.answer", 14, "The answer is not one transform of the offer, unchanged.";
     KE_LENGTH = "ike.ke.length", 17, "The public value does not have the width of the group.";
     NONCE_LENGTH = "ike.nonce.length", 16, "The nonce is not 8 to 256 octets long.";

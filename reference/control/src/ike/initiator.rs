@@ -211,14 +211,18 @@ impl IkeEndpoint {
         keyed: &mut Keyed,
     ) -> Result<Vec<(PayloadType, Vec<u8>)>, Refusal> {
         let id = self.own_identity(exchange).encode_body();
-        let proof = self.prove(exchange, keyed, &id)?;
+        let mut proof = self.prove(exchange, keyed, &id)?;
+        let last = proof.pop();
         let mut payloads = vec![(PayloadType::ID, id)];
         payloads.extend(proof);
+        if exchange.role == Role::Initiator {
+            payloads.extend(self.certificate_requests(exchange));
+        }
+        payloads.extend(last);
         if self.config.behaviour.varies(Variant::IkeHashBeforeId) {
             payloads.rotate_right(1);
         }
         if exchange.role == Role::Initiator {
-            payloads.extend(self.certificate_requests(exchange));
             payloads.extend(self.initial_contact(exchange));
         }
         Ok(payloads)

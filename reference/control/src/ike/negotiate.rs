@@ -156,7 +156,8 @@ pub(super) fn choose(
     }
     let rank = |suite: &Suite| config.proposals.iter().position(|own| own == suite).unwrap_or(usize::MAX);
     let Some((transform, suite, lifetime)) = acceptable.into_iter().min_by_key(|(_, suite, _)| rank(suite)) else {
-        return Err(Refusal::keep(code::NO_PROPOSAL_CHOSEN));
+        let all = proposal.transforms.len() <= limits.transforms_per_proposal.max(1);
+        return Err(Refusal::keep(if all { code::NO_PROPOSAL_CHOSEN } else { code::TOO_MANY_TRANSFORMS }));
     };
     // REQ IKE-SA-002, IKE-SA-004
     let answer = if behaviour.has(Defect::IkeAnswersEveryTransform) {

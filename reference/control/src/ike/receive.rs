@@ -222,6 +222,8 @@ impl IkeEndpoint {
             {
                 Ok(Target::First)
             }
+            // REQ IKE-FRAG-006
+            None if header.next == PayloadType::FRAGMENT => Err(Refusal::keep(code::FRAGMENT_UNKNOWN)),
             // REQ IKE-CKY-005
             None => Err(Refusal::keep(code::COOKIE_UNKNOWN)),
         }
@@ -284,7 +286,7 @@ impl IkeEndpoint {
         let behaviour = &self.config.behaviour;
         let phase1 = matches!(header.exchange, ExchangeType::MAIN | ExchangeType::AGGRESSIVE);
         if header.flags.contains(Flags::AUTH_ONLY) && !(phase1 && behaviour.varies(Variant::IkeAuthOnlyTolerated)) {
-            return Err(Refusal::keep(code::FLAGS).with("authentication only"));
+            return Err(Refusal::keep(code::AUTH_ONLY));
         }
         // REQ IKE-HDR-009
         if target == Target::First

@@ -47,7 +47,9 @@ impl IkeEndpoint {
         let chain = self.chain(first, &octets)?;
         // REQ IKE-PAY-008
         if chain.first() != PayloadType::SA {
-            return Err(Refusal::keep(code::FIRST_PAYLOAD).with(format!("payload {}", first.0)));
+            let later = chain.count(PayloadType::SA) > 0;
+            let code = if later { code::SA_NOT_FIRST } else { code::FIRST_PAYLOAD };
+            return Err(Refusal::keep(code).with(format!("payload {}", first.0)));
         }
         check_trailing(&chain, &self.config.behaviour)?;
         self.check_vendor_ids(&chain)?;
