@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use hallmark_core::{Duration, Rng, UnixTime};
-use hallmark_crypto::cert::{CertError, CertSpec, issue_ca, issue_cert, issue_crl, subject_der, to_pem};
 use hallmark_crypto::SigningKey;
+use hallmark_crypto::cert::{CertError, CertSpec, issue_ca, issue_cert, issue_crl, subject_der, to_pem};
 use hallmark_wire::isakmp::{IdType, Identification};
 
 use crate::keys;

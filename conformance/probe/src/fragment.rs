@@ -37,7 +37,14 @@ pub fn ike_fragment(message: &[u8], fragment: &Fragment) -> Vec<u8> {
 /// Collects IKE fragments; the tester's own, simple and tolerant.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IkeReassembly {
-    sets: BTreeMap<([u8; 16], u16), (BTreeMap<u8, Vec<u8>>, Option<u8>)>,
+    /// By cookie pair and fragment id.
+    sets: BTreeMap<([u8; 16], u16), FragmentSet>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct FragmentSet {
+    pieces: BTreeMap<u8, Vec<u8>>,
+    last: Option<u8>,
 }
 
 impl IkeReassembly {
@@ -49,13 +56,13 @@ impl IkeReassembly {
         if self.sets.len() > 64 {
             self.sets.clear();
         }
-        let (pieces, last) = self.sets.entry(key).or_default();
+        let set = self.sets.entry(key).or_default();
         if fragment.is_last() {
-            *last = Some(fragment.number);
+            set.last = Some(fragment.number);
         }
-        pieces.entry(fragment.number).or_insert(fragment.data);
-        let count = (*last)?;
-        let whole: Option<Vec<&Vec<u8>>> = (1..=count).map(|number| pieces.get(&number)).collect();
+        set.pieces.entry(fragment.number).or_insert(fragment.data);
+        let count = set.last?;
+        let whole: Option<Vec<&Vec<u8>>> = (1..=count).map(|number| set.pieces.get(&number)).collect();
         let whole: Vec<u8> = whole?.into_iter().flatten().copied().collect();
         self.sets.remove(&key);
         Some((whole, usize::from(count)))

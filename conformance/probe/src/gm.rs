@@ -312,14 +312,12 @@ impl ProbeGm {
     /// Waits for one step of the running exchange.
     fn await_step(&mut self, world: &mut dyn World, step: Step) -> Result<Seen, Fault> {
         let start = world.now();
-        let last = self.sent.last().cloned();
+        let request = |sent: &&Sent| !matches!(sent.step, Step::Informational | Step::Ack);
+        let last = self.sent.iter().rev().find(request).cloned();
         let tampered = last.as_ref().is_some_and(|sent| sent.tampered);
         let mut deadline = start + if tampered { self.script.quiet } else { self.script.patience };
-        let mut resend: VecDeque<Instant> = if tampered {
-            VecDeque::new()
-        } else {
-            self.script.resend.iter().map(|&after| start + after).collect()
-        };
+        let mut resend: VecDeque<Instant> =
+            if tampered { VecDeque::new() } else { self.script.resend.iter().map(|&after| start + after).collect() };
         let mut refusal = None;
         loop {
             let until = resend.front().map_or(deadline, |&at| at.min(deadline));
@@ -371,6 +369,10 @@ impl ProbeGm {
     /// Sends a sealed message and remembers it.
     fn transmit(&mut self, world: &mut dyn World, step: Step, sealed: &Sealed) {
         let tampered = !self.tamper_of(step).is_none();
+        self.transmit_as(world, step, sealed, tampered);
+    }
+
+    fn transmit_as(&mut self, world: &mut dyn World, step: Step, sealed: &Sealed, tampered: bool) {
         world.note(&format!("tester sends {step}{}", if tampered { ", tampered with" } else { "" }));
         let sent = Sent { step, at: world.now(), octets: sealed.octets.clone(), tampered };
         self.sent.push(sent);

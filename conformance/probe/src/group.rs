@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use hallmark_core::{Duration, Rng};
-use hallmark_crypto::gdoi::{is_counter_mode, kek_key_split, tek_key_lengths};
-use hallmark_crypto::{CipherAlg, HashAlg, KeyKind, Secret, SigningKey, VerifyingKey};
+use hallmark_crypto::gdoi::{is_counter_mode, kek_key_split, lkh_wrap, tek_key_lengths};
+use hallmark_crypto::{CipherAlg, CryptoError, HashAlg, KeyKind, Secret, SigningKey, VerifyingKey};
 use hallmark_wire::gdoi::{
     Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhDownload, LkhKey, LkhUpdate, SaAttribute, SaKek, SaTek, Selector,
     TekBody, gap_attr, kd_type, kek_attr, kek_key, lkh_key, sid_key, tek_attr, tek_key,
@@ -151,7 +151,10 @@ impl Kek {
         let number = |class| sak.attributes.uint(class).and_then(|value| u16::try_from(value).ok());
         let algorithm = number(kek_attr::ALGORITHM).ok_or("the SAK has no KEK_ALGORITHM")?;
         let key_of = |kd_type, class| {
-            kd.packets.iter().find(|p| p.kd_type == kd_type && p.spi == sak.spi).and_then(|p| p.attributes.octets(class))
+            kd.packets
+                .iter()
+                .find(|p| p.kd_type == kd_type && p.spi == sak.spi)
+                .and_then(|p| p.attributes.octets(class))
         };
         let lkh = key_of(kd_type::LKH, lkh_key::DOWNLOAD);
         let cipher = CipherAlg::from_kek(algorithm, number(kek_attr::KEY_LENGTH))
@@ -235,11 +238,7 @@ impl Flow {
     /// Makes the flow between two IPv4 or IPv6 prefixes.
     #[must_use]
     pub fn between(src: (IpAddr, u8), dst: (IpAddr, u8)) -> Self {
-        Self {
-            ip_protocol: 0,
-            src: Selector::from_subnet(src.0, src.1),
-            dst: Selector::from_subnet(dst.0, dst.1),
-        }
+        Self { ip_protocol: 0, src: Selector::from_subnet(src.0, src.1), dst: Selector::from_subnet(dst.0, dst.1) }
     }
 
     /// Makes the flow of the standard policy: 10.1.0.0/16 to 10.2.0.0/16.
@@ -312,6 +311,21 @@ impl Tek {
             algorithm_key: rng.vec(encryption),
             integrity_key: rng.vec(integrity),
         }
+    }
+
+    /// Makes a fresh AH TEK with this transform (5 for SHA2-256) and authentication algorithm (5 for HMAC-SHA2-256).
+    #[must_use]
+    pub fn ah(rng: &mut Rng, transform_id: u8, auth: u16, lifetime_secs: u32) -> Self {
+        let lengths = tek_key_lengths(2, transform_id, None, Some(u64::from(auth)));
+        let integrity = lengths.map_or(0, |lengths| lengths.integrity);
+        let integrity_key = rng.vec(integrity);
+        Self { protocol_id: 2, integrity_key, ..Self::esp(rng, transform_id, None, Some(auth), lifetime_secs) }
+            .without_algorithm_key()
+    }
+
+    fn without_algorithm_key(mut self) -> Self {
+        self.algorithm_key.clear();
+        self
     }
 
     /// Makes the successor of a TEK: same policy, fresh SPI and keys.
@@ -566,6 +580,34 @@ pub fn lkh_path(rng: &mut Rng, kek: &Kek, depth: u16) -> Vec<LkhKey> {
     let mut path: Vec<LkhKey> = (1..depth.max(1)).rev().map(|level| key(level + 1, rng.vec(len))).collect();
     path.push(key(1, kek.iv_and_key()));
     path
+}
+
+/// Replaces the keys above one key of a path up to the group KEK, which becomes the new KEK's, and wraps them for who
+/// holds that key: the update array of a PUSH, and the path afterwards.
+///
+/// # Errors
+/// When the path does not reach so far or holds keys of another cipher.
+pub fn lkh_update(
+    rng: &mut Rng,
+    path: &[LkhKey],
+    held: usize,
+    new: &Kek,
+) -> Result<(LkhUpdate, Vec<LkhKey>), CryptoError> {
+    let len = new.cipher.block_len() + new.cipher.key_len();
+    let wrapper = path.get(held).ok_or(CryptoError::KeyLength { need: held + 1, have: path.len() })?;
+    let mut path = path.to_vec();
+    let root = path.len().saturating_sub(1);
+    let mut wrapping = wrapper.data.clone();
+    let mut keys = Vec::new();
+    for (index, key) in path.iter_mut().enumerate().skip(held + 1) {
+        key.data = if index == root { new.iv_and_key() } else { rng.vec(len) };
+        key.handle = key.handle.wrapping_add(1);
+        let wrapped = lkh_wrap(new.cipher, &wrapping, &key.data)?;
+        wrapping.clone_from(&key.data);
+        keys.push(LkhKey { data: wrapped, ..key.clone() });
+    }
+    let update = LkhUpdate { wrapper_id: wrapper.id, wrapper_handle: wrapper.handle, keys };
+    Ok((update, path))
 }
 
 /// Gives the time that a lifetime means, or a day if there is none.

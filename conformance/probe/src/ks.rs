@@ -239,12 +239,7 @@ impl ProbeKs {
     }
 
     /// Answers what comes until the condition holds (true) or the deadline passes (false).
-    pub fn serve(
-        &mut self,
-        world: &mut dyn World,
-        until: &mut dyn FnMut(&KsLog) -> bool,
-        deadline: Instant,
-    ) -> bool {
+    pub fn serve(&mut self, world: &mut dyn World, until: &mut dyn FnMut(&KsLog) -> bool, deadline: Instant) -> bool {
         loop {
             self.send_pending(world);
             if until(&self.log) {
@@ -306,8 +301,14 @@ impl ProbeKs {
         let repeat = |earlier: &Seen| earlier.datagram.payload == seen.datagram.payload && earlier.step == seen.step;
         seen.repeat = seen.step != Step::Keepalive && self.log.entries.iter().any(repeat);
         self.log.entries.push(seen.clone());
-        if seen.repeat {
-            self.answer_again(world, &seen);
+        // After `forget_sas` a repeated request is a new one.
+        if seen.repeat && self.answer_again(world, &seen) {
+            return;
+        }
+        if seen.step == Step::Ack {
+            self.on_ack(&seen);
+        }
+        if seen.flaw.is_some() {
             return;
         }
         match seen.step {
@@ -319,7 +320,6 @@ impl ProbeKs {
             Step::Pull1 => self.on_pull1(world, &seen),
             Step::Pull3 => self.on_pull3(world, &seen),
             Step::Informational => self.on_informational(world, &seen),
-            Step::Ack => self.on_ack(&seen),
             _ => {}
         }
     }
@@ -374,9 +374,8 @@ impl ProbeKs {
         let (local, remote, octets) = {
             let peer = self.newest_peer()?;
             let sa = peer.sa.as_ref().ok_or_else(|| Fault::tester("there is no phase 1 SA"))?;
-            let sealed = sa
-                .seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper)
-                .map_err(Fault::tester)?;
+            let sealed =
+                sa.seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper).map_err(Fault::tester)?;
             (peer.local, peer.remote, sealed.octets)
         };
         self.transmit(world, Step::Informational, local, remote, octets);
@@ -491,9 +490,11 @@ impl ProbeKs {
             let tamper = self.tamper_of(Step::Informational);
             let message_id = self.script.fixed.message_id(&mut self.rng);
             let payloads = vec![(PayloadType::NOTIFY, answer.encode_body())];
-            let sealed = self.peers.get(index).and_then(|peer| peer.sa.as_ref()).and_then(|sa| {
-                sa.seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper).ok()
-            });
+            let sealed = self
+                .peers
+                .get(index)
+                .and_then(|peer| peer.sa.as_ref())
+                .and_then(|sa| sa.seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper).ok());
             if let Some(sealed) = sealed {
                 self.answer(world, index, Step::Informational, seen, sealed.octets);
             }
@@ -521,18 +522,19 @@ impl ProbeKs {
         self.reply_with(world, step, local, remote, octets);
     }
 
-    /// Answers a repeated request with what was built for it.
-    fn answer_again(&mut self, world: &mut dyn World, seen: &Seen) {
+    /// Answers a repeated request with what was built for it; tells whether there was something.
+    fn answer_again(&mut self, world: &mut dyn World, seen: &Seen) -> bool {
         let found = self.peers.iter().enumerate().rev().find_map(|(index, peer)| {
             let answer = peer.answers.iter().rev().find(|answer| answer.request == seen.datagram.payload)?;
             Some((index, answer.step, answer.octets.clone(), answer.tampered))
         });
-        let Some((index, step, octets, tampered)) = found else { return };
+        let Some((index, step, octets, tampered)) = found else { return false };
         let again = tampered && self.tamper_of(step).is_none();
         if again && self.rebuild(world, index, step, seen.header.message_id, seen.datagram.payload.clone()) {
-            return;
+            return true;
         }
         self.reply_with(world, step, seen.datagram.dst, seen.datagram.src, octets);
+        true
     }
 
     fn reply_with(
@@ -565,7 +567,8 @@ impl ProbeKs {
 
     fn send_pending(&mut self, world: &mut dyn World) {
         let now = world.now();
-        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending).into_iter().partition(|(at, _)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(at, _)| *at <= now);
         self.pending = later;
         for (_, datagram) in due {
             world.send(datagram);

@@ -10,16 +10,20 @@
 //!
 //! "HASH(1) with one bit flipped gets no message 2, and the phase 1 SA survives":
 //!
-//! ```ignore
+//! ```no_run
+//! # use hallmark_probe::{alive, edit, Fault, ProbeGm, Step, Tamper, world::World};
+//! # use hallmark_wire::isakmp::PayloadType;
+//! # fn case(world: &mut dyn World) -> Result<(), Fault> {
 //! let mut gm = ProbeGm::new(world, 0);                    // tester 0 against subject 0, PSK, group 1234
 //! gm.phase1(world)?;                                      // main mode, happy path
 //! gm.tamper(Step::Pull1, Tamper::sealed(|message| edit::flip_bit(message, PayloadType::HASH, 0, 0)));
 //! match gm.pull(world) {
 //!     Err(fault) if fault.refused_at(Step::Pull2) => {}   // silence or a notification: both are allowed
-//!     Err(fault) => fail(fault),                          // came, but broken
-//!     Ok(_) => fail("it was answered"),
+//!     Err(fault) => panic!("answered, and wrongly: {fault}"),
+//!     Ok(_) => panic!("it was answered"),
 //! }
 //! alive::phase1_sa(world, &mut gm)?;                      // the control: an untampered PULL under the same SA
+//! # Ok(()) }
 //! ```
 //!
 //! Every step can be taken alone: `send_main1`, `receive_main2`, `send_main3`, `receive_main4`, `send_main5`,
@@ -33,16 +37,21 @@
 //!
 //! "A PUSH signed by another key is dropped, and does not move the sequence number":
 //!
-//! ```ignore
+//! ```no_run
+//! # use hallmark_core::Duration;
+//! # use hallmark_probe::{alive, keys, Fault, ProbeKs, PushSpec, Tamper, world::World};
+//! # const PATIENCE: Duration = Duration::from_secs(10);
+//! # fn case(world: &mut dyn World) -> Result<(), Fault> {
 //! let mut ks = ProbeKs::new(world, 0);                    // tester 0 serves group 1234
 //! ks.await_registration(world, Duration::from_secs(30))?; // the subject registers by itself
 //! alive::group_member(world, &mut ks, PATIENCE)?;         // a valid PUSH is acknowledged
-//! let tek = ks.fresh_tek();
-//! let forged = Tamper::none().sign_with(keys::load(keys::OTHER_RSA_2048_PEM)?);
-//! let push = ks.push(world, PushSpec::tek(tek).tamper(forged))?;   // tampered: the KS does not count it
+//! let other = keys::load(keys::OTHER_RSA_2048_PEM).expect("a fixture");
+//! let forged = PushSpec::tek(ks.fresh_tek()).tamper(Tamper::none().sign_with(other));
+//! let push = ks.push(world, forged)?;                     // tampered with: the KS does not count it
 //! let deadline = world.now() + Duration::from_secs(5);
-//! if ks.await_ack(world, &push, deadline).is_some() { fail("it was acknowledged") }
+//! assert!(ks.await_ack(world, &push, deadline).is_none());
 //! alive::group_member(world, &mut ks, PATIENCE)?;         // valid, with the same sequence number: still accepted
+//! # Ok(()) }
 //! ```
 //!
 //! Answers of the key server are tampered with by step too (`ks.tamper(Step::Pull2, ...)`), or withheld, repeated,
@@ -85,6 +94,7 @@ pub mod seen;
 pub mod step;
 pub mod suite;
 pub mod tamper;
+pub mod vendor;
 pub mod world;
 
 pub use gm::{GmScript, ProbeGm};

@@ -6,9 +6,7 @@ use std::rc::Rc;
 use hallmark_core::Rng;
 use hallmark_crypto::ike::{self, Cbc, SkeyIds};
 use hallmark_crypto::{CryptoError, DhKey, Group, HashAlg, Secret, SigningKey, cert, ct_eq, prf};
-use hallmark_wire::isakmp::{
-    Certificate, CertificateRequest, Cookie, ExchangeType, Identification, PayloadType,
-};
+use hallmark_wire::isakmp::{Certificate, CertificateRequest, Cookie, ExchangeType, Identification, PayloadType};
 use hallmark_wire::raw::RawMessage;
 
 use crate::seal::{self, Sealed};
@@ -35,13 +33,7 @@ pub struct Credentials {
 
 impl Default for Credentials {
     fn default() -> Self {
-        Self {
-            psk: PSK.as_bytes().to_vec(),
-            identity: None,
-            chain: Vec::new(),
-            key: None,
-            authorities: Vec::new(),
-        }
+        Self { psk: PSK.as_bytes().to_vec(), identity: None, chain: Vec::new(), key: None, authorities: Vec::new() }
     }
 }
 
@@ -342,8 +334,7 @@ pub(crate) fn requests(auth: Auth, credentials: &Credentials) -> Vec<(PayloadTyp
     let any = [Vec::new()];
     let authorities = if credentials.authorities.is_empty() { &any } else { credentials.authorities.as_slice() };
     let request = |authority: &Vec<u8>| {
-        let request =
-            CertificateRequest { encoding: Certificate::X509_SIGNATURE, authority: authority.clone() };
+        let request = CertificateRequest { encoding: Certificate::X509_SIGNATURE, authority: authority.clone() };
         (PayloadType::CERT_REQ, request.encode_body())
     };
     authorities.iter().map(request).collect()

@@ -49,8 +49,10 @@ pub struct Seen {
     pub authentic: Option<bool>,
     /// Whether the same datagram was seen before.
     pub repeat: bool,
-    /// Why it could not be opened, if so.
+    /// Why it could not be opened, if so, or what is wrong with its header.
     pub flaw: Option<String>,
+    /// What is wrong with its header: opening the rest does not mend it.
+    pub(crate) header_flaw: Option<String>,
 }
 
 impl Seen {
@@ -71,6 +73,7 @@ impl Seen {
             authentic: None,
             repeat: false,
             flaw: None,
+            header_flaw: None,
         };
         let octets = seen.octets().to_vec();
         match Header::decode(&octets) {
@@ -81,7 +84,8 @@ impl Seen {
             }
         }
         if let Err(error) = Message::decode(&octets) {
-            seen.flaw = Some(error.to_string());
+            seen.header_flaw = Some(error.to_string());
+            seen.flaw.clone_from(&seen.header_flaw);
         }
         seen.protected = seen.header.flags.contains(Flags::ENCRYPTION);
         if !seen.protected && seen.flaw.is_none() {
@@ -121,7 +125,7 @@ impl Seen {
                 };
                 self.payloads = chain.iter().map(owned).collect();
                 self.padding = chain.trailing().to_vec();
-                self.flaw = None;
+                self.flaw.clone_from(&self.header_flaw);
             }
             Err(error) => {
                 self.payloads.clear();

@@ -78,7 +78,12 @@ fn a_valid_push_keeps_every_rule_and_is_acknowledged() {
         let push = ks.push_fresh_tek(world).unwrap();
         let until = deadline(world);
         let ack = ks.await_ack(world, &push, until).unwrap();
-        (ack.seq, ack.identity.and_then(|id| id.ip()), ack.seen.header.flags.0, ks.script.group.teks[0].spi == push.spis[0])
+        (
+            ack.seq,
+            ack.identity.and_then(|id| id.ip()),
+            ack.seen.header.flags.0,
+            ks.script.group.teks[0].spi == push.spis[0],
+        )
     });
     assert_eq!(seen.len(), 1);
     assert!(seen[0].findings.is_empty(), "{:?}", seen[0]);

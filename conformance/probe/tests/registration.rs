@@ -5,14 +5,15 @@ mod duet;
 use duet::{Side, address, duet};
 use hallmark_core::Duration;
 use hallmark_crypto::gdoi::AckLength;
+use hallmark_crypto::{CipherAlg, HashAlg};
 use hallmark_probe::certs::Authority;
 use hallmark_probe::fragment::{IpPieces, ike_fragments};
-use hallmark_probe::group::lkh_path;
+use hallmark_probe::group::{lkh_path, lkh_update};
 use hallmark_probe::ks::AckStyle;
 use hallmark_probe::tamper::octets;
 use hallmark_probe::world::{KeyRecord, Party, World};
 use hallmark_probe::{
-    Auth, Fault, ProbeGm, ProbeKs, Reply, SidPlan, Step, Suite, Tamper, Tek, alive, edit, gm,
+    Auth, Fault, Kek, ProbeGm, ProbeKs, PushSpec, Reply, SidPlan, Step, Suite, Tamper, Tek, alive, edit, gm,
 };
 use hallmark_wire::isakmp::PayloadType;
 
@@ -92,9 +93,8 @@ fn every_kind_of_suite_registers() {
             gm.register(world).map(|_| gm.sa.unwrap().suite)
         };
         let ks = move |world: &mut Side| {
-            let credentials = (suite.auth != Auth::Psk).then(|| {
-                Authority::trusted(world).unwrap().tester(suite.auth, address(1, 0).ip()).unwrap()
-            });
+            let credentials = (suite.auth != Auth::Psk)
+                .then(|| Authority::trusted(world).unwrap().tester(suite.auth, address(1, 0).ip()).unwrap());
             let ks = serve(world, |ks| {
                 ks.script.suites = vec![Suite::default(), suite];
                 ks.script.credentials = credentials.unwrap_or_default();
@@ -190,15 +190,33 @@ fn each_stage_of_a_key_servers_message_can_be_broken() {
         ("sealed HASH_R", |ks| spoil(ks, Step::Main6, Tamper::sealed(|m| edit::flip_bit(m, HASH, 0, 0))), Step::Main6),
         ("in clear", |ks| spoil(ks, Step::Pull2, Tamper::none().in_clear()), Step::Pull2),
         ("sealed HASH(2)", |ks| spoil(ks, Step::Pull2, Tamper::sealed(|m| edit::flip_bit(m, HASH, 0, 0))), Step::Pull2),
-        ("no nonce", |ks| spoil(ks, Step::Pull2, Tamper::content(|m| edit::remove(m, PayloadType::NONCE))), Step::Pull2),
+        (
+            "no nonce",
+            |ks| spoil(ks, Step::Pull2, Tamper::content(|m| edit::remove(m, PayloadType::NONCE))),
+            Step::Pull2,
+        ),
         (
             "a SAK that names a length of 2",
-            |ks| spoil(ks, Step::Pull2, Tamper::content(|m| edit::sa_inner(m, PayloadType::SA_KEK, 0, |sak| sak[4] = 255))),
+            |ks| {
+                spoil(
+                    ks,
+                    Step::Pull2,
+                    Tamper::content(|m| edit::sa_inner(m, PayloadType::SA_KEK, 0, |sak| sak[4] = 255)),
+                )
+            },
             Step::Pull2,
         ),
         ("nonces of HASH(4)", |ks| spoil(ks, Step::Pull4, Tamper::hashed(|i| i.swap("ni_b", "nr_b"))), Step::Pull4),
-        ("no KD", |ks| spoil(ks, Step::Pull4, Tamper::content(|m| edit::remove(m, PayloadType::KEY_DOWNLOAD))), Step::Pull4),
-        ("KE", |ks| spoil(ks, Step::Main4, Tamper::content(|m| edit::set_body(m, PayloadType::KE, vec![1; 256]))), Step::Main6),
+        (
+            "no KD",
+            |ks| spoil(ks, Step::Pull4, Tamper::content(|m| edit::remove(m, PayloadType::KEY_DOWNLOAD))),
+            Step::Pull4,
+        ),
+        (
+            "KE",
+            |ks| spoil(ks, Step::Main4, Tamper::content(|m| edit::set_body(m, PayloadType::KE, vec![1; 256]))),
+            Step::Main6,
+        ),
     ];
     for (name, prepare, step) in table {
         let fault = with_ks(prepare).expect_err(name);
@@ -218,11 +236,19 @@ fn authentic_content_may_be_anything() {
     };
     let ks = |world: &mut Side| {
         let ks = serve(world, |ks| {
-            spoil(ks, Step::Pull2, Tamper::content(|m| edit::sak(m, |sak| edit::attributes::add(&mut sak.attributes, 127, 9))));
-            spoil(ks, Step::Pull4, Tamper::content(|m| {
-                edit::sequence(m, 77);
-                edit::kd(m, |kd| kd.packets.truncate(1));
-            }));
+            spoil(
+                ks,
+                Step::Pull2,
+                Tamper::content(|m| edit::sak(m, |sak| edit::attributes::add(&mut sak.attributes, 127, 9))),
+            );
+            spoil(
+                ks,
+                Step::Pull4,
+                Tamper::content(|m| {
+                    edit::sequence(m, 77);
+                    edit::kd(m, |kd| kd.packets.truncate(1));
+                }),
+            );
         });
         ks.log.last(Step::Pull1).map(|seen| seen.kinds())
     };
@@ -501,6 +527,60 @@ fn a_leaf_key_of_a_hierarchy_keys_the_acknowledgement() {
         alive::group_member(world, &mut ks, MINUTE).unwrap().reading
     };
     assert_eq!(duet(gm, ks), ((Some(3), 1), Some(AckLength::PrfBlock)));
+}
+
+#[test]
+fn update_arrays_lead_from_a_held_key_to_the_new_kek() {
+    for cipher in [CipherAlg::Aes128, CipherAlg::Aes192, CipherAlg::TripleDes] {
+        let gm = |world: &mut Side| {
+            let mut gm = ProbeGm::new(world, 0);
+            gm.script.auto_ack = true;
+            gm.register(world).unwrap();
+            gm.collect(world, MINUTE);
+            gm.current_kek().map(|kek| kek.key.expose().to_vec())
+        };
+        let ks = |world: &mut Side| {
+            let mut ks = ProbeKs::new(world, 0);
+            let signing = ks.signing_key().unwrap();
+            let kek = Kek::with(ks.rng(), cipher, HashAlg::Sha256, signing);
+            ks.script.group.lkh = Some(lkh_path(ks.rng(), &kek, 3));
+            ks.script.group.kek = Some(kek);
+            ks.await_registration(world, MINUTE).unwrap();
+            for held in [1, 0] {
+                let new = ks.fresh_kek().unwrap();
+                let path = ks.script.group.lkh.clone().unwrap();
+                let (update, path) = lkh_update(ks.rng(), &path, held, &new).unwrap();
+                ks.push(world, PushSpec::kek(new).with_lkh(vec![update])).unwrap();
+                ks.script.group.lkh = Some(path);
+            }
+            let push = ks.push_fresh_tek(world).unwrap();
+            let deadline = world.now() + MINUTE;
+            assert!(ks.await_ack(world, &push, deadline).is_some(), "{cipher}");
+            ks.script.group.kek.map(|kek| kek.key.expose().to_vec())
+        };
+        let (held, sent) = duet(gm, ks);
+        assert_eq!(held, sent);
+    }
+}
+
+#[test]
+fn a_restarted_key_server_is_met_with_a_new_phase_1() {
+    let gm = |world: &mut Side| {
+        let mut gm = ProbeGm::new(world, 0);
+        gm.send_main1(world).unwrap();
+        gm.receive_main2(world).unwrap();
+        world.rest(world.now() + Duration::from_secs(5));
+        assert!(gm.resend(world, Step::Main1));
+        gm.collect(world, Duration::from_secs(1)).iter().filter(|seen| seen.step == Step::Main2 && !seen.repeat).count()
+    };
+    let ks = |world: &mut Side| {
+        let mut ks = ProbeKs::new(world, 0);
+        ks.serve_for(world, Duration::from_secs(3));
+        ks.forget_sas();
+        ks.serve_for(world, MINUTE);
+        ks.log.count(Step::Main1)
+    };
+    assert_eq!(duet(gm, ks), (1, 2));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! GROUPKEY-PUSH-ACK.
 
+use hallmark_crypto::HashAlg;
 use hallmark_crypto::gdoi::{AckLength, ack_key};
 use hallmark_crypto::ike::Cbc;
-use hallmark_crypto::HashAlg;
 use hallmark_wire::gdoi::Sequence;
 use hallmark_wire::isakmp::{ExchangeType, Identification, PayloadType};
 

@@ -22,9 +22,8 @@ impl ProbeGm {
         let tamper = self.tamper_of(Step::Informational);
         let sa = self.established()?;
         let message_id = self.script.fixed.message_id(&mut self.rng);
-        let sealed = sa
-            .seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper)
-            .map_err(Fault::tester)?;
+        let sealed =
+            sa.seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper).map_err(Fault::tester)?;
         self.transmit(world, Step::Informational, &sealed);
         Ok(message_id)
     }
@@ -100,9 +99,8 @@ impl ProbeGm {
         let start = world.now();
         let deadline = start + patience;
         while let Some(seen) = self.receive(world, deadline) {
-            let answers = |notify: &Notify| {
-                notify.kind == NotifyType::R_U_THERE_ACK && notify.data == sequence.to_be_bytes()
-            };
+            let answers =
+                |notify: &Notify| notify.kind == NotifyType::R_U_THERE_ACK && notify.data == sequence.to_be_bytes();
             if seen.authentic == Some(true) && seen.notifies().iter().any(answers) {
                 return Ok(seen);
             }

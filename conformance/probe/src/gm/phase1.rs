@@ -5,9 +5,7 @@ use hallmark_crypto::{CryptoError, DhKey};
 use hallmark_wire::isakmp::{Cookie, ExchangeType, Notify, NotifyType, PayloadType, vendor_id};
 
 use super::ProbeGm;
-use crate::sa::{
-    Sa, Transcript, check_proof, fill_proof, last_block, nat_d_payloads, proof_payloads, requests,
-};
+use crate::sa::{Sa, Transcript, check_proof, fill_proof, last_block, nat_d_payloads, proof_payloads, requests};
 use crate::seal::{self, Sealed};
 use crate::seen::Seen;
 use crate::step::{Fault, Step};

@@ -92,9 +92,8 @@ impl ProbeGm {
         let payloads = vec![(PayloadType::NONCE, nonce), (PayloadType::ID, id.encode_body())];
         let base = sa.cbc(message_id).map_err(Fault::tester)?;
         let mut cbc = base.clone();
-        let sealed = sa
-            .seal(ExchangeType::PULL, message_id, payloads, &[], &tamper, &mut cbc)
-            .map_err(Fault::tester)?;
+        let sealed =
+            sa.seal(ExchangeType::PULL, message_id, payloads, &[], &tamper, &mut cbc).map_err(Fault::tester)?;
         let ni_b = crate::seal::body_of(&sealed.message, PayloadType::NONCE).unwrap_or_default();
         self.pulls.insert(message_id, Pull { ni_b, nr_b: None, base, chains: vec![cbc], message2: None });
         self.current_pull = message_id;
@@ -134,9 +133,8 @@ impl ProbeGm {
         let nr_b = pull.nr_b.clone().ok_or_else(|| Fault::tester("there is no Nr yet"))?;
         let nonces = [("ni_b", pull.ni_b.as_slice()), ("nr_b", nr_b.as_slice())];
         let mut cbc = pull.base.clone();
-        let sealed = sa
-            .seal(ExchangeType::PULL, message_id, payloads, &nonces, &tamper, &mut cbc)
-            .map_err(Fault::tester)?;
+        let sealed =
+            sa.seal(ExchangeType::PULL, message_id, payloads, &nonces, &tamper, &mut cbc).map_err(Fault::tester)?;
         pull.chains.push(cbc);
         self.transmit(world, Step::Pull3, &sealed);
         Ok(())
@@ -209,13 +207,12 @@ impl ProbeGm {
             Some(pull) => pull.base.clone(),
             None => sa.cbc(message_id).map_err(Fault::tester)?,
         };
-        let sealed = sa
-            .seal(ExchangeType::PULL, message_id, payloads, nonces, tamper, &mut cbc)
-            .map_err(Fault::tester)?;
+        let sealed =
+            sa.seal(ExchangeType::PULL, message_id, payloads, nonces, tamper, &mut cbc).map_err(Fault::tester)?;
         if let Some(pull) = self.pulls.get_mut(&message_id) {
             pull.chains.push(cbc);
         }
-        self.transmit(world, Step::Other, &sealed);
+        self.transmit_as(world, Step::Other, &sealed, !tamper.is_none());
         Ok(())
     }
 
@@ -241,7 +238,7 @@ impl ProbeGm {
         }
         for chain in pull.chains.iter().rev() {
             sa.open(seen, chain, &nonces);
-            if seen.authentic == Some(true) {
+            if seen.authentic == Some(true) && seen.flaw.is_none() {
                 let mut base = chain.clone();
                 base.advance(seen.body_octets());
                 pull.base = base;

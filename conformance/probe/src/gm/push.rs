@@ -1,9 +1,9 @@
 //! GROUPKEY-PUSH as it reaches a group member: opened, measured, not judged.
 
 use hallmark_core::{Datagram, Instant};
-use hallmark_crypto::gdoi::{kek_key_split, lkh_unwrap, push_digest};
+use hallmark_crypto::gdoi::{kek_key_split, lkh_unwrap, lkh_wrapped_len, push_digest};
 use hallmark_crypto::{HashAlg, VerifyingKey, cbc_decrypt};
-use hallmark_wire::gdoi::{GdoiSa, KeyDownload, LkhUpdate, Sequence, kd_type, lkh_key};
+use hallmark_wire::gdoi::{GdoiSa, KeyDownload, LkhKey, LkhUpdate, SaKek, Sequence, kd_type, lkh_key};
 use hallmark_wire::isakmp::{Delete, Header, PayloadType};
 
 use super::ProbeGm;
@@ -78,6 +78,8 @@ pub struct Push {
     pub deletes: Vec<Delete>,
     /// The Rekey SA that it brings.
     pub kek: Option<Kek>,
+    /// The keys of the hierarchy that its update arrays gave the tester.
+    pub lkh_keys: Vec<LkhKey>,
     /// The Data-Security SAs that it brings.
     pub teks: Vec<Tek>,
     /// How its signature verifies.
@@ -108,8 +110,8 @@ impl Push {
 }
 
 impl ProbeGm {
-    /// Waits for the next PUSH that is not an identical copy of an earlier one. Acceptable ones have been taken into
-    /// use (keys and sequence number) when this returns.
+    /// Waits for the next PUSH that is not an identical copy of an earlier one; one that came while something else was
+    /// awaited is given first. Acceptable ones have been taken into use (keys and sequence number) when this returns.
     pub fn await_push(&mut self, world: &mut dyn World, deadline: Instant) -> Option<Push> {
         loop {
             if let Some(push) = self.pushes.pop_front() {
@@ -156,15 +158,17 @@ impl ProbeGm {
     pub(super) fn read_push(&self, seen: &Seen) -> Push {
         let kek_spi = seen.header.cookies();
         let kek = self.kek(&kek_spi);
-        let sa = seen
-            .body(PayloadType::SA)
-            .and_then(|body| GdoiSa::decode(body, &self.script.dialect, &limits()).ok());
+        let sa = seen.body(PayloadType::SA).and_then(|body| GdoiSa::decode(body, &self.script.dialect, &limits()).ok());
         let kd = seen.body(PayloadType::KEY_DOWNLOAD).and_then(|body| KeyDownload::decode(body, &limits()).ok());
-        let (mut new_kek, mut teks) = (None, Vec::new());
+        let (mut new_kek, mut teks, mut lkh_keys) = (None, Vec::new(), Vec::new());
         if let (Some(sa), Some(kd)) = (&sa, &kd) {
             teks = Tek::from_policy(sa, kd);
             new_kek = sa.kek().and_then(|sak| {
-                Kek::from_policy(sak, kd).ok().or_else(|| self.unwrap_lkh(kek?, sak, kd))
+                Kek::from_policy(sak, kd).ok().or_else(|| {
+                    let (new, keys) = self.unwrap_lkh(kek?, sak, kd)?;
+                    lkh_keys = keys;
+                    Some(new)
+                })
             });
             // The public key is sent once; a later KEK goes on with it.
             if let (Some(new), Some(old)) = (&mut new_kek, kek) {
@@ -185,6 +189,7 @@ impl ProbeGm {
             kd,
             deletes: seen.deletes(),
             kek: new_kek,
+            lkh_keys,
             teks,
             sig: kek.map_or(SigReading::NoKey, |kek| read_signature(kek, seen)),
             padding: seen.padding.clone(),
@@ -209,6 +214,11 @@ impl ProbeGm {
             self.teks.retain(|held| (held.protocol_id, held.spi) != (tek.protocol_id, tek.spi));
             self.teks.push(tek.clone());
         }
+        if let Some(array) = self.registration.as_mut().and_then(|registration| registration.lkh.as_mut()) {
+            for new in &push.lkh_keys {
+                array.keys.iter_mut().filter(|held| held.id == new.id).for_each(|held| held.clone_from(new));
+            }
+        }
         if let Some(kek) = push.kek.as_ref().filter(|kek| kek.spi != push.kek_spi) {
             world.keys(kek.record());
             self.keks.retain(|held| held.spi != kek.spi);
@@ -217,27 +227,24 @@ impl ProbeGm {
     }
 
     /// Follows the LKH update arrays of a PUSH from a key that the tester holds up to the new group KEK.
-    fn unwrap_lkh(&self, old: &Kek, sak: &hallmark_wire::gdoi::SaKek, kd: &KeyDownload) -> Option<Kek> {
+    fn unwrap_lkh(&self, old: &Kek, sak: &SaKek, kd: &KeyDownload) -> Option<(Kek, Vec<LkhKey>)> {
         let held = self.registration.as_ref()?.lkh.as_ref()?;
         let len = old.cipher.block_len() + old.cipher.key_len();
         let packet = kd.packets.iter().find(|p| p.kd_type == kd_type::LKH && p.spi == sak.spi)?;
-        // AES-192 key data is padded to whole blocks when it is wrapped.
-        let wrapped_len = len.next_multiple_of(old.cipher.block_len());
         for array in packet.attributes.all(lkh_key::UPDATE).filter_map(|attribute| attribute.octets()) {
-            let Ok(update) = LkhUpdate::decode(array, wrapped_len) else { continue };
-            let wrapper = held
-                .keys
-                .iter()
-                .find(|key| key.id == update.wrapper_id && key.handle == update.wrapper_handle);
-            let Some(wrapper) = wrapper else { continue };
+            let Ok(update) = LkhUpdate::decode(array, lkh_wrapped_len(old.cipher)) else { continue };
+            let fits = |key: &&LkhKey| key.id == update.wrapper_id && key.handle == update.wrapper_handle;
+            let Some(wrapper) = held.keys.iter().find(fits) else { continue };
             let mut wrapping = wrapper.data.clone();
+            let mut keys = Vec::new();
             for key in &update.keys {
-                let mut data = lkh_unwrap(old.cipher, &wrapping, &key.data).ok()?;
-                data.truncate(len);
-                wrapping = data;
+                wrapping = lkh_unwrap(old.cipher, &wrapping, &key.data).ok()?;
+                // AES-192 key data is padded to whole blocks when it is wrapped.
+                wrapping.truncate(len);
+                keys.push(LkhKey { data: wrapping.clone(), ..key.clone() });
             }
             let (iv, key) = kek_key_split(old.cipher, &wrapping).ok()?;
-            return Some(Kek { spi: sak.spi, iv, key, seq: 0, ..old.clone() });
+            return Some((Kek { spi: sak.spi, iv, key, seq: 0, ..old.clone() }, keys));
         }
         None
     }

@@ -45,9 +45,8 @@ impl KsLog {
     /// Tells whether the peer deleted its phase 1 SA under protection.
     #[must_use]
     pub fn deleted_sa(&self) -> bool {
-        let deletes = |seen: &&Seen| {
-            seen.authentic == Some(true) && seen.deletes().iter().any(|delete| delete.protocol == 1)
-        };
+        let deletes =
+            |seen: &&Seen| seen.authentic == Some(true) && seen.deletes().iter().any(|delete| delete.protocol == 1);
         self.of(Step::Informational).any(|seen| deletes(&seen))
     }
 

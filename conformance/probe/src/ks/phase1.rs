@@ -4,9 +4,7 @@ use hallmark_wire::isakmp::{ExchangeType, PayloadType, Proposal, SecurityAssocia
 use hallmark_wire::raw::RawMessage;
 
 use super::{Peer, ProbeKs};
-use crate::sa::{
-    Sa, Transcript, check_proof, fill_proof, last_block, nat_d_payloads, proof_payloads, requests,
-};
+use crate::sa::{Sa, Transcript, check_proof, fill_proof, last_block, nat_d_payloads, proof_payloads, requests};
 use crate::seal::{self, Sealed};
 use crate::seen::Seen;
 use crate::step::Step;
@@ -195,9 +193,11 @@ impl ProbeKs {
     fn choose(&self, seen: &Seen) -> Option<(SecurityAssociation, Suite, Transform)> {
         let offer = seen.sa()?;
         let accepted = |suite: &Suite| self.script.suites.iter().any(|own| own.same_algorithms(suite));
-        let (suite, transform) = offer.proposals.iter().flat_map(|proposal| &proposal.transforms).find_map(|t| {
-            Suite::from_transform(t).filter(accepted).map(|suite| (suite, t.clone()))
-        })?;
+        let (suite, transform) = offer
+            .proposals
+            .iter()
+            .flat_map(|proposal| &proposal.transforms)
+            .find_map(|t| Suite::from_transform(t).filter(accepted).map(|suite| (suite, t.clone())))?;
         Some((offer, suite, transform))
     }
 

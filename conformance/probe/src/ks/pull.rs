@@ -48,7 +48,7 @@ impl ProbeKs {
         seen.step = Step::Pull3;
         for chain in pull.chains.iter().rev() {
             sa.open(seen, chain, &[("ni_b", &pull.ni_b), ("nr_b", &pull.nr_b)]);
-            if seen.authentic == Some(true) {
+            if seen.authentic == Some(true) && seen.flaw.is_none() {
                 let mut base = chain.clone();
                 base.advance(seen.body_octets());
                 if pull.stage == Stage::AwaitingMessage3 {
@@ -71,14 +71,8 @@ impl ProbeKs {
         let Some(peer) = self.peers.get_mut(index).filter(|peer| peer.established) else { return };
         let Some(Ok(mut base)) = peer.sa.as_ref().map(|sa| sa.cbc(seen.header.message_id)) else { return };
         base.advance(seen.body_octets());
-        let pull = Pull {
-            ni_b: nonce.to_vec(),
-            nr_b,
-            base,
-            chains: Vec::new(),
-            sids: None,
-            stage: Stage::AwaitingMessage3,
-        };
+        let pull =
+            Pull { ni_b: nonce.to_vec(), nr_b, base, chains: Vec::new(), sids: None, stage: Stage::AwaitingMessage3 };
         peer.pulls.insert(seen.header.message_id, pull);
         (peer.local, peer.remote) = (seen.datagram.dst, seen.datagram.src);
         if let Some(octets) = self.seal_pull2(index, seen.header.message_id) {
@@ -160,14 +154,11 @@ impl ProbeKs {
         let sa = peer.sa.as_ref()?;
         let pull = peer.pulls.get_mut(&message_id)?;
         let policy = self.script.group.sa(peer.local, peer.remote);
-        let payloads = vec![
-            (PayloadType::NONCE, pull.nr_b.clone()),
-            (PayloadType::SA, policy.encode_body(&self.script.dialect)),
-        ];
+        let payloads =
+            vec![(PayloadType::NONCE, pull.nr_b.clone()), (PayloadType::SA, policy.encode_body(&self.script.dialect))];
         let mut cbc = pull.base.clone();
-        let sealed = sa
-            .seal(ExchangeType::PULL, message_id, payloads, &[("ni_b", &pull.ni_b)], &tamper, &mut cbc)
-            .ok()?;
+        let sealed =
+            sa.seal(ExchangeType::PULL, message_id, payloads, &[("ni_b", &pull.ni_b)], &tamper, &mut cbc).ok()?;
         // A tampered nonce that is still authentic is the one that the peer goes on with.
         if let Some(nonce) = crate::seal::body_of(&sealed.message, PayloadType::NONCE) {
             pull.nr_b = nonce;

@@ -283,11 +283,11 @@ impl ProbeKs {
         if let Some(group) = multicast.filter(|group| group.ip().is_multicast()) {
             return Ok((from, vec![group]));
         }
+        // A member that has registered again may have another port.
         let mut members: Vec<SocketAddr> = Vec::new();
         for member in &self.members {
-            if !members.contains(&member.address) {
-                members.push(member.address);
-            }
+            members.retain(|address| address.ip() != member.address.ip());
+            members.push(member.address);
         }
         if members.is_empty() { Err(Fault::tester("nobody has registered")) } else { Ok((from, members)) }
     }

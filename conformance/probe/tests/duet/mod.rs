@@ -39,12 +39,8 @@ pub(crate) fn duet<A: Send, B: Send>(
     ks: impl FnOnce(&mut Side) -> B + Send,
 ) -> (A, B) {
     let shared = Arc::new((Mutex::new(State::default()), Condvar::new()));
-    let side = |side: usize| Side {
-        shared: Arc::clone(&shared),
-        side,
-        rng: Rng::from_u64(side as u64 + 1),
-        keys: Vec::new(),
-    };
+    let side =
+        |side: usize| Side { shared: Arc::clone(&shared), side, rng: Rng::from_u64(side as u64 + 1), keys: Vec::new() };
     let (mut left, mut right) = (side(0), side(1));
     std::thread::scope(|scope| {
         let a = scope.spawn(move || gm(&mut left));
