@@ -337,7 +337,7 @@ impl Default for ReregisterConfig {
 }
 
 /// Is a set of known deviations that are tolerated for one peer. Each is off by default and shown in the status.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Compat(u32);
 
 macro_rules! compat_switches {
@@ -510,12 +510,7 @@ impl MembershipConfig {
             id,
             version: Some(Version::new(1, 0, 5)),
             sender_ids: 0,
-            acceptable_kek_ciphers: vec![
-                CipherAlg::Aes128,
-                CipherAlg::Aes192,
-                CipherAlg::Aes256,
-                CipherAlg::TripleDes,
-            ],
+            acceptable_kek_ciphers: vec![CipherAlg::Aes128, CipherAlg::Aes192, CipherAlg::Aes256, CipherAlg::TripleDes],
             acceptable_sig_hashes: vec![HashAlg::Sha1, HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512],
             acceptable_transforms: Vec::new(),
             ignore_unknown_attributes: false,
@@ -614,7 +609,9 @@ impl FromStr for Ace {
             Some("icmp") => 1,
             Some("tcp") => 6,
             Some("udp") => 17,
-            Some(number) => number.parse().map_err(|_| format!("`{number}` is no IP protocol (ip, icmp, tcp, udp or a number)"))?,
+            Some(number) => {
+                number.parse().map_err(|_| format!("`{number}` is no IP protocol (ip, icmp, tcp, udp or a number)"))?
+            }
             None => return Err(format!("`{text}` names no protocol")),
         };
         let mut end = || -> Result<(Prefix, u16), String> {

@@ -282,6 +282,8 @@ pub enum EventKind {
         skeyid_a: String,
         /// Cipher key in hex.
         cipher_key: String,
+        /// Name of the cipher.
+        cipher: &'static str,
     },
     /// Keys of a KEK (only with [`crate::config::TestConfig::export_keys`]).
     KekMaterial {
@@ -306,7 +308,9 @@ impl EventKind {
     #[must_use]
     pub const fn code(&self) -> Option<Code> {
         match self {
-            Self::Rejected { code, .. } | Self::Phase1Failed { code } | Self::RegistrationFailed { code, .. } => Some(*code),
+            Self::Rejected { code, .. } | Self::Phase1Failed { code } | Self::RegistrationFailed { code, .. } => {
+                Some(*code)
+            }
             _ => None,
         }
     }
@@ -382,7 +386,9 @@ impl fmt::Display for EventKind {
                 write!(f, "group {group}: no signing key, rekeys will not be sent; set signing_key")
             }
             Self::SidsExhausted { group } => write!(f, "group {group}: sender ids used up, all SAs are replaced"),
-            Self::PolicyChanged { group } => write!(f, "group {group}: policy changed, members get it with the next rekey"),
+            Self::PolicyChanged { group } => {
+                write!(f, "group {group}: policy changed, members get it with the next rekey")
+            }
             Self::TransportChanged { group, transport } => write!(f, "group {group}: rekeys change to {transport}"),
             Self::RegistrationStarted { server, reason } => write!(f, "registering with {server} ({reason})"),
             Self::Registered { group, kek_spi, teks, sids, sequence } => write!(

@@ -32,7 +32,6 @@ pub mod group_member;
 pub mod ike;
 pub mod key_server;
 pub mod lkh;
-mod policy;
 mod pull;
 mod push;
 pub mod sadb;

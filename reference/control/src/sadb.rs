@@ -228,6 +228,14 @@ impl Sadb {
         }
     }
 
+    /// Forgets SAs that were just installed, as a faulty member does that goes on with the old ones alone.
+    pub(crate) fn forget_new(&mut self, spis: &[u32]) {
+        let old_ones_left = self.sas.keys().any(|spi| !spis.contains(spi));
+        if old_ones_left {
+            self.sas.retain(|spi, _| !spis.contains(spi));
+        }
+    }
+
     pub(crate) fn remove(&mut self, spi: u32) -> Option<Sa> {
         let removed = self.sas.remove(&spi)?;
         self.activate_orphans();
@@ -450,7 +458,11 @@ mod tests {
     #[test]
     fn delays_of_the_policy_move_both_ends() {
         let mut sadb = Sadb::default();
-        sadb.install(vec![sa(1, 100, Instant::ZERO)], Rollover { registration: true, ..Rollover::default() }, Instant::ZERO);
+        sadb.install(
+            vec![sa(1, 100, Instant::ZERO)],
+            Rollover { registration: true, ..Rollover::default() },
+            Instant::ZERO,
+        );
         let at = Instant::from_secs(10);
         let (activation, deactivation) = (Some(Duration::from_secs(5)), Some(Duration::from_secs(20)));
         sadb.install(vec![sa(2, 100, at)], Rollover { activation, deactivation, registration: false }, at);
@@ -463,7 +475,11 @@ mod tests {
     #[test]
     fn a_removed_predecessor_lets_its_successor_send() {
         let mut sadb = Sadb::default();
-        sadb.install(vec![sa(1, 100, Instant::ZERO)], Rollover { registration: true, ..Rollover::default() }, Instant::ZERO);
+        sadb.install(
+            vec![sa(1, 100, Instant::ZERO)],
+            Rollover { registration: true, ..Rollover::default() },
+            Instant::ZERO,
+        );
         let at = Instant::from_secs(10);
         sadb.install(vec![sa(2, 100, at)], Rollover::default(), at);
         assert!(sadb.remove(1).is_some());

@@ -45,7 +45,10 @@ pub(super) fn group(group: &GroupConfig, allow_weak: &[String], short_lifetimes:
     if let Some(bits) = group.sid_bits
         && !(1..=32).contains(&bits)
     {
-        return Err(ConfigError::new(place("sids.bits"), "must be between 1 and 32; 8, 12 and 16 are always supported"));
+        return Err(ConfigError::new(
+            place("sids.bits"),
+            "must be between 1 and 32; 8, 12 and 16 are always supported",
+        ));
     }
     if let Some(kek) = &group.kek {
         if let Transport::Multicast(address) = kek.transport
@@ -91,7 +94,9 @@ pub(super) fn group(group: &GroupConfig, allow_weak: &[String], short_lifetimes:
         if let Some(ace) = tek.acl.iter().find(|ace| !ace.permit) {
             return Err(ConfigError::new(
                 place("acl"),
-                format!("`{ace}`: a SAT cannot carry a deny entry (RFC 6407 section 5.5); leave the traffic out instead"),
+                format!(
+                    "`{ace}`: a SAT cannot carry a deny entry (RFC 6407 section 5.5); leave the traffic out instead"
+                ),
             ));
         }
     }
@@ -120,7 +125,10 @@ pub(super) fn group_member(config: &GmConfig) -> Result<(), ConfigError> {
         (config.group.acceptable_sig_hashes.contains(&HashAlg::Md5), "md5"),
     ] {
         if list && !allowed(name) {
-            return Err(ConfigError::new("group", format!("accepts {name}, which is weak; list \"{name}\" in allow_weak")));
+            return Err(ConfigError::new(
+                "group",
+                format!("accepts {name}, which is weak; list \"{name}\" in allow_weak"),
+            ));
         }
     }
     let timing = config.group.reregister;

@@ -119,11 +119,10 @@ impl DataTransform {
                 Ok(Self::Ah(mac(transform)?))
             }
             "esp" => {
-                let (_, cipher) =
-                    Self::CIPHER_NAMES.iter().find(|(name, _)| *name == transform).ok_or_else(|| {
-                        let names: Vec<_> = Self::CIPHER_NAMES.iter().map(|(name, _)| *name).collect();
-                        format!("`{transform}` is no ESP transform ({})", names.join(", "))
-                    })?;
+                let (_, cipher) = Self::CIPHER_NAMES.iter().find(|(name, _)| *name == transform).ok_or_else(|| {
+                    let names: Vec<_> = Self::CIPHER_NAMES.iter().map(|(name, _)| *name).collect();
+                    format!("`{transform}` is no ESP transform ({})", names.join(", "))
+                })?;
                 let auth = auth.map(mac).transpose()?;
                 if cipher.is_aead() && auth.is_some() {
                     return Err(format!("`{transform}` authenticates by itself and takes no `auth`"));
@@ -232,10 +231,7 @@ impl DataTransform {
     /// Tells whether the transform may protect keys that live longer than a day: AES with 128 bits or more.
     #[must_use]
     pub const fn is_strong(self) -> bool {
-        matches!(
-            self,
-            Self::Esp { cipher: EspCipher::AesCbc(_) | EspCipher::AesGcm(..) | EspCipher::AesGmac(_), .. }
-        )
+        matches!(self, Self::Esp { cipher: EspCipher::AesCbc(_) | EspCipher::AesGcm(..) | EspCipher::AesGmac(_), .. })
     }
 
     /// Gives the names out of `allow_weak` that this transform needs.
