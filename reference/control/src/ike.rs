@@ -264,13 +264,13 @@ impl IkeEndpoint {
     }
 
     /// Sends a protected Informational. False when the SA does not exist.
-    pub fn informational(&mut self, now: Now, sa: SaId, payloads: &[(PayloadType, Vec<u8>)]) -> bool {
-        self.send_informational(now, sa, payloads)
+    pub fn informational(&mut self, _now: Now, sa: SaId, payloads: &[(PayloadType, Vec<u8>)]) -> bool {
+        self.send_informational(sa, payloads)
     }
 
     /// Deletes an SA and tells the peer.
-    pub fn delete(&mut self, now: Now, sa: SaId) {
-        self.send_delete(now, sa);
+    pub fn delete(&mut self, _now: Now, sa: SaId) {
+        self.send_delete(sa);
         if let Some(gone) = self.remove_sa(sa) {
             self.push_event(IkeEvent::Deleted { sa, peer: gone.path.peer, by_peer: false });
         }

@@ -15,6 +15,9 @@ use crate::behaviour::{Behaviour, Defect, Variant};
 
 const X509_SIGNATURE: u8 = 4;
 const UDP: u8 = 17;
+/// Identity types that phase 1 takes.
+const SUPPORTED: [IdType; 6] =
+    [IdType::IPV4_ADDR, IdType::IPV6_ADDR, IdType::FQDN, IdType::USER_FQDN, IdType::DER_DN, IdType::KEY_ID];
 
 /// Holds whom a message has proven its sender to be.
 #[derive(Debug)]
@@ -153,7 +156,10 @@ impl IkeEndpoint {
 
     /// Checks that the authenticated identity may use the rule (IKE-MM-022, IKE-AUTH-010).
     fn authorize(&self, exchange: &Exchange, identity: &Identification, path: Path) -> Result<(), Refusal> {
-        if self.config.behaviour.has(Defect::IkeIdentityNotAuthorized) {
+        let unknown = !SUPPORTED.contains(&identity.id_type);
+        if self.config.behaviour.has(Defect::IkeIdentityNotAuthorized)
+            || (unknown && self.config.behaviour.has(Defect::IkeUnknownIdTypeAccepted))
+        {
             return Ok(());
         }
         let refused = || Refusal::lose(code::IDENTITY).with(describe(identity));

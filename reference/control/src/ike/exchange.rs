@@ -504,6 +504,7 @@ impl IkeEndpoint {
             length_unpadded: behaviour.has(Defect::IkeLengthWithoutPadding),
             used: UsedIds::default(),
             // REQ IKE-RTX-006
+            stale: if behaviour.has(Defect::IkeStalePortAnswered) { exchange.older } else { Vec::new() },
             kept: exchange.last.filter(|_| !behaviour.has(Defect::IkeMessage6NotRepeated)),
             heard: now.mono,
             dpd: Dpd { next: self.draws.dpd_sequence(), ..Dpd::default() },
@@ -527,7 +528,7 @@ impl IkeEndpoint {
         self.insert_sa(now, Box::new(sa));
         self.push_event(IkeEvent::Established { sa: id, peer, role, identity });
         if tell_lifetime {
-            self.send_responder_lifetime(now, id);
+            self.send_responder_lifetime(id);
         }
     }
 

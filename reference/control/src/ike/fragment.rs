@@ -172,12 +172,16 @@ impl IkeEndpoint {
         if let Some(established) = self.sas.get_mut(&sa) {
             established.fragments_seen = true;
         }
-        let Some(whole) = whole else { return Ok(None) };
+        let Some(mut whole) = whole else { return Ok(None) };
         // REQ IKE-FRAG-009: the message inside has to belong to the same SA.
         let inner = Header::decode(&whole)?;
         let same = inner.cookies() == header.cookies();
         if !same && !self.config.behaviour.has(Defect::IkeFragmentInnerUnchecked) {
             return Err(Refusal::keep(code::FRAGMENT_INNER));
+        }
+        // The defect takes the outer header's word for it.
+        if let Some(cookies) = whole.get_mut(..16).filter(|_| !same) {
+            cookies.copy_from_slice(&header.cookies());
         }
         Ok(Some(whole))
     }

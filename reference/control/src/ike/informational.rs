@@ -19,7 +19,7 @@ const DPD_WINDOW: u32 = 1_024;
 
 impl IkeEndpoint {
     /// Sends `HDR*, HASH(1), payloads` under a fresh message id.
-    pub(super) fn send_informational(&mut self, now: Now, id: SaId, payloads: &[(PayloadType, Vec<u8>)]) -> bool {
+    pub(super) fn send_informational(&mut self, id: SaId, payloads: &[(PayloadType, Vec<u8>)]) -> bool {
         let Some(fresh) = self.fresh_message_id(id) else { return false };
         let behaviour = &self.config.behaviour;
         // REQ IKE-INF-004
@@ -73,19 +73,18 @@ impl IkeEndpoint {
         for _ in 0..copies {
             self.transmit(path, &message, false);
         }
-        let _ = now;
         true
     }
 
     /// Tells the peer that an SA is gone.
-    pub(super) fn send_delete(&mut self, now: Now, id: SaId) {
+    pub(super) fn send_delete(&mut self, id: SaId) {
         let Some(sa) = self.sas.get(&id) else { return };
         let body = Delete { doi: sa.doi, protocol: PROTO_ISAKMP, spi_size: 16, spis: vec![sa.cookies().to_vec()] };
-        self.send_informational(now, id, &[(PayloadType::DELETE, body.encode_body())]);
+        self.send_informational(id, &[(PayloadType::DELETE, body.encode_body())]);
     }
 
     /// Tells the peer how long the SA really lives.
-    pub(super) fn send_responder_lifetime(&mut self, now: Now, id: SaId) {
+    pub(super) fn send_responder_lifetime(&mut self, id: SaId) {
         let Some(sa) = self.sas.get(&id) else { return };
         let secs = u32::try_from((sa.expires - sa.established).as_secs()).unwrap_or(u32::MAX);
         let attributes = hallmark_wire::isakmp::Attributes(vec![
@@ -99,7 +98,7 @@ impl IkeEndpoint {
             kind: NotifyType::RESPONDER_LIFETIME,
             data: attributes.encode(),
         };
-        self.send_informational(now, id, &[(PayloadType::NOTIFY, notify.encode_body())]);
+        self.send_informational(id, &[(PayloadType::NOTIFY, notify.encode_body())]);
     }
 
     /// An Informational before the SA is up is a hint, whatever its form (IKE-INF-006).
@@ -126,7 +125,7 @@ impl IkeEndpoint {
         let outcome = if header.flags.contains(Flags::ENCRYPTION) {
             self.protected_informational(now, id, header, message, path)
         } else {
-            self.clear_informational(now, id, header, message, path)
+            self.clear_informational(id, header, message, path)
         };
         if let Err(refusal) = outcome {
             // REQ IKE-INF-005
@@ -138,14 +137,7 @@ impl IkeEndpoint {
     }
 
     /// Clear payloads under an established SA prove nothing (IKE-INF-009, IKE-DPD-004).
-    fn clear_informational(
-        &mut self,
-        now: Now,
-        id: SaId,
-        header: &Header,
-        message: &[u8],
-        path: Path,
-    ) -> Result<(), Refusal> {
+    fn clear_informational(&mut self, id: SaId, header: &Header, message: &[u8], path: Path) -> Result<(), Refusal> {
         let body = message.get(Header::LEN..).unwrap_or_default();
         let chain = self.chain(header.next, body)?;
         let behaviour = self.config.behaviour.clone();
@@ -156,7 +148,7 @@ impl IkeEndpoint {
                     self.take_delete(id, payload.body)?;
                 }
                 (_, Some(n)) if n.kind == NotifyType::R_U_THERE && behaviour.has(Defect::IkeAnswersClearRut) => {
-                    self.answer_dpd(now, id, &n)?;
+                    self.answer_dpd(id, &n)?;
                 }
                 (_, Some(n)) if n.kind.is_error() && behaviour.has(Defect::IkeClearNotifyAborts) => {
                     if let Some(gone) = self.remove_sa(id) {
@@ -217,7 +209,7 @@ impl IkeEndpoint {
     fn take_notify(&mut self, now: Now, id: SaId, body: &[u8]) -> Result<(), Refusal> {
         let notify = Notify::decode(body)?;
         match notify.kind {
-            NotifyType::R_U_THERE => self.answer_dpd(now, id, &notify),
+            NotifyType::R_U_THERE => self.answer_dpd(id, &notify),
             NotifyType::R_U_THERE_ACK => self.take_dpd_answer(now, id, &notify),
             NotifyType::INITIAL_CONTACT => {
                 let Some(sa) = self.sas.get(&id) else { return Ok(()) };
@@ -279,7 +271,7 @@ impl IkeEndpoint {
     }
 
     /// Answers R-U-THERE with the same sequence number.
-    fn answer_dpd(&mut self, now: Now, id: SaId, notify: &Notify) -> Result<(), Refusal> {
+    fn answer_dpd(&mut self, id: SaId, notify: &Notify) -> Result<(), Refusal> {
         let behaviour = self.config.behaviour.clone();
         let sequence = dpd_sequence(notify)?;
         let Some(sa) = self.sas.get_mut(&id) else { return Ok(()) };
@@ -299,7 +291,7 @@ impl IkeEndpoint {
         }
         // REQ IKE-DPD-002
         let echoed = if behaviour.has(Defect::IkeDpdWrongSequence) { sequence.wrapping_add(1) } else { sequence };
-        self.send_dpd(now, id, NotifyType::R_U_THERE_ACK, echoed);
+        self.send_dpd(id, NotifyType::R_U_THERE_ACK, echoed);
         Ok(())
     }
 
@@ -322,7 +314,7 @@ impl IkeEndpoint {
         Ok(())
     }
 
-    fn send_dpd(&mut self, now: Now, id: SaId, kind: NotifyType, sequence: u32) {
+    fn send_dpd(&mut self, id: SaId, kind: NotifyType, sequence: u32) {
         let Some(sa) = self.sas.get(&id) else { return };
         let notify = Notify {
             doi: IPSEC_DOI,
@@ -331,7 +323,7 @@ impl IkeEndpoint {
             kind,
             data: sequence.to_be_bytes().to_vec(),
         };
-        self.send_informational(now, id, &[(PayloadType::NOTIFY, notify.encode_body())]);
+        self.send_informational(id, &[(PayloadType::NOTIFY, notify.encode_body())]);
     }
 
     /// Asks an idle peer, asks again, or gives it up.
@@ -364,7 +356,7 @@ impl IkeEndpoint {
             }
         };
         sa.dpd.asked = Some((sequence, asked));
-        self.send_dpd(now, id, NotifyType::R_U_THERE, sequence);
+        self.send_dpd(id, NotifyType::R_U_THERE, sequence);
         self.timers.set(id, Timer::Dpd, now.mono + self.wait(asked));
     }
 }

@@ -240,7 +240,7 @@ fn same(own: &Transform, answered: &Transform, behaviour: &Behaviour) -> bool {
             answered.attributes.all(mine.class).any(|theirs| {
                 // REQ IKE-SA-018: only a variable attribute may change its form.
                 let form = mine.class == class::LIFE_DURATION && !behaviour.has(Defect::IkeReencodedAnswerRefused);
-                mine.same_value(theirs) && (form || mine.is_basic() == theirs.is_basic())
+                mine.same_value(theirs) && (form || mine.value == theirs.value)
             })
         })
 }

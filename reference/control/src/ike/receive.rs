@@ -123,6 +123,14 @@ impl IkeEndpoint {
             Target::Exchange(id) if header.exchange == ExchangeType::INFORMATIONAL => {
                 self.early_informational(id, &header, &message, path);
             }
+            // REQ IKE-FRAG-011
+            Target::Exchange(id)
+                if !reassembled
+                    && self.config.behaviour.has(Defect::IkeFragmentPoisons)
+                    && self.exchanges.get(&id).is_some_and(|x| x.fragments_seen) =>
+            {
+                self.reject(code::FRAGMENT_SET, path.peer, "");
+            }
             Target::Exchange(id) => self.step(now, id, &header, &message, path),
             Target::Sa(id) if header.exchange == ExchangeType::INFORMATIONAL => {
                 self.receive_informational(now, id, &header, &message, path);
@@ -133,7 +141,7 @@ impl IkeEndpoint {
                     Err(refusal) => self.reject(refusal.code, path.peer, refusal.detail),
                 }
             }
-            Target::Sa(id) => self.after_phase1(now, id, &message, path),
+            Target::Sa(id) => self.after_phase1(id, &message, path),
         }
         IkeInput::Consumed
     }
@@ -477,9 +485,14 @@ impl IkeEndpoint {
     }
 
     /// A phase 1 message although the SA is up: a duplicate of the last one means that its answer was lost.
-    fn after_phase1(&mut self, now: Now, id: SaId, message: &[u8], path: Path) {
+    fn after_phase1(&mut self, id: SaId, message: &[u8], path: Path) {
         let Some(sa) = self.sas.get_mut(&id) else { return };
         let stale = sa.path.marker && !path.marker && !self.config.behaviour.has(Defect::IkeStalePortAnswered);
+        if let Some(kept) = sa.stale.iter().find(|kept| !path.marker && kept.digest == digest(message)) {
+            let answer = kept.answer.clone();
+            self.transmit(path, &answer, false);
+            return;
+        }
         // REQ IKE-NAT-007
         let code = if stale {
             code::STALE_PORT
@@ -503,7 +516,6 @@ impl IkeEndpoint {
         {
             sa.last.advance(message);
         }
-        let _ = now;
         self.reject(code, path.peer, "");
     }
 

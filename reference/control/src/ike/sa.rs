@@ -101,6 +101,8 @@ pub struct IkeSa {
     pub(super) used: UsedIds,
     /// Digest of the peer's last phase 1 message, with the answer to give again.
     pub(super) kept: Option<Kept>,
+    /// Earlier answers, for the defect that gives them on a port that was left.
+    pub(super) stale: Vec<Kept>,
     pub(super) heard: Instant,
     pub(super) dpd: Dpd,
 }

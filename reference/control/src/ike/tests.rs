@@ -95,7 +95,7 @@ impl Pair {
                 let arrives = fate(self.wire.len(), &mut datagram);
                 self.wire.push(datagram.clone());
                 if arrives {
-                    self.to_r(&datagram);
+                    self.give_r(&datagram);
                 }
             }
             while let Some(mut datagram) = self.r.poll_transmit() {
@@ -103,7 +103,7 @@ impl Pair {
                 let arrives = fate(self.wire.len(), &mut datagram);
                 self.wire.push(datagram.clone());
                 if arrives {
-                    self.to_i(&datagram);
+                    self.give_i(&datagram);
                 }
             }
             self.drain();
@@ -118,13 +118,13 @@ impl Pair {
         self.pump_with(|_, _| true);
     }
 
-    fn to_r(&mut self, datagram: &Datagram) {
+    fn give_r(&mut self, datagram: &Datagram) {
         let consumed = matches!(self.r.handle_datagram(self.now, datagram), IkeInput::Consumed);
         self.inputs_r += usize::from(!consumed);
         self.drain();
     }
 
-    fn to_i(&mut self, datagram: &Datagram) {
+    fn give_i(&mut self, datagram: &Datagram) {
         let consumed = matches!(self.i.handle_datagram(self.now, datagram), IkeInput::Consumed);
         self.inputs_i += usize::from(!consumed);
         self.drain();

@@ -18,7 +18,7 @@ impl IkeEndpoint {
         match timer {
             Timer::Retransmit => self.retransmit(now, id),
             Timer::GiveUp => self.fail(id, code::TIMEOUT),
-            Timer::Expire => self.expire(now, id),
+            Timer::Expire => self.expire(id),
             Timer::Dpd => self.dpd_due(now, id),
             Timer::Reassembly => self.reassembly_due(id),
             Timer::Keepalive => self.keepalive(now, id),
@@ -61,10 +61,10 @@ impl IkeEndpoint {
         self.exchanges.insert(id, exchange);
     }
 
-    fn expire(&mut self, now: Now, id: SaId) {
+    fn expire(&mut self, id: SaId) {
         if self.sas.contains_key(&id) {
             if !self.config.behaviour.varies(Variant::IkeExpiresQuietly) {
-                self.send_delete(now, id);
+                self.send_delete(id);
             }
             if let Some(gone) = self.remove_sa(id) {
                 self.push_event(IkeEvent::Expired { sa: id, peer: gone.path.peer });

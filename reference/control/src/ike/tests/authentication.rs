@@ -136,7 +136,7 @@ fn pki(kind: &str, seed: u64) -> Pki {
     };
     let i = Credentials { chain: vec![issue("CN=gm1", 2, "gm1.example", I, &ki)], key: ki };
     let r = Credentials { chain: vec![issue("CN=ks1", 3, "ks1.example", R, &kr)], key: kr };
-    Pki { trust: TrustStore::new(&[authority.clone()], &[]).unwrap(), i, r }
+    Pki { trust: TrustStore::new(std::slice::from_ref(&authority), &[]).unwrap(), i, r }
 }
 
 fn signed(kind: &str, pki: &Pki) -> (IkeConfig, IkeConfig) {

@@ -191,13 +191,13 @@ fn message_6_is_kept_until_the_first_later_message_and_answers_are_limited() {
     let fifth = pair.wire[4].clone();
     let mut answered = 0;
     for _ in 0..100 {
-        pair.to_r(&fifth);
+        pair.give_r(&fifth);
         answered += outputs(&mut pair.r).len();
     }
     assert_eq!(answered, 32);
     let (id, path) = (pair.r_sa(), pair.r.sas().next().unwrap().path());
     pair.r.authenticated(pair.now, id, path);
-    pair.to_r(&fifth);
+    pair.give_r(&fifth);
     assert!(outputs(&mut pair.r).is_empty());
     assert_eq!(pair.codes_r().last(), Some(&"ike.duplicate.superseded"));
 }
@@ -210,7 +210,7 @@ fn a_second_message_3_with_other_contents_is_dropped() {
     let mut third = pair.wire[2].payload.clone();
     let last = third.len() - 1;
     third[last] ^= 1;
-    pair.to_r(&to_r(&third));
+    pair.give_r(&to_r(&third));
     assert!(outputs(&mut pair.r).is_empty());
     assert_eq!(pair.codes_r(), ["ike.duplicate.modified"]);
 }
@@ -228,12 +228,12 @@ fn garbage_under_the_right_cookies_moves_nothing() {
     });
     let fifth = held.unwrap();
     for cut in [28, 29, fifth.payload.len() - 1] {
-        pair.to_r(&to_r(&resized(fifth.payload[..cut].to_vec())));
+        pair.give_r(&to_r(&resized(fifth.payload[..cut].to_vec())));
     }
     let mut garbage = fifth.payload.clone();
     garbage[28..].reverse();
-    pair.to_r(&to_r(&garbage));
-    pair.to_r(&fifth);
+    pair.give_r(&to_r(&garbage));
+    pair.give_r(&fifth);
     assert_eq!(pair.r.established(), 1);
     assert_eq!(pair.codes_r()[..3], ["ike.cipher.block"; 3]);
 }
@@ -285,7 +285,7 @@ fn a_lost_message_3_of_aggressive_mode_is_sent_again_for_a_duplicate_of_message_
     pair.pump_with(|index, _| index != 2);
     assert_eq!((pair.i.established(), pair.r.established()), (1, 0));
     let second = pair.wire[1].clone();
-    pair.to_i(&second);
+    pair.give_i(&second);
     pair.pump();
     assert_eq!(pair.r.established(), 1);
     assert_eq!(pair.wire[3], pair.wire[2]);

@@ -34,7 +34,7 @@ fn a_protected_delete_ends_the_sa_and_a_clear_one_does_not() {
     let (mut pair, id) = Pair::up(config_i(), config_r());
     let cookies = pair.i.sa(id).unwrap().cookies();
     let forged = clear(&pair, PayloadType::DELETE, delete_of(cookies));
-    pair.to_r(&to_r(&forged));
+    pair.give_r(&to_r(&forged));
     assert_eq!(pair.r.established(), 1);
     assert_eq!(pair.codes_r(), ["ike.informational.clear"]);
     let gone = pair.r_sa();
@@ -54,17 +54,17 @@ fn a_changed_or_replayed_informational_is_refused_and_never_answered() {
     for at in [28, 60, datagram.payload.len() - 1] {
         let mut changed = datagram.clone();
         changed.payload[at] ^= 1;
-        pair.to_r(&changed);
+        pair.give_r(&changed);
         assert!(outputs(&mut pair.r).is_empty(), "octet {at}");
     }
-    pair.to_r(&datagram);
+    pair.give_r(&datagram);
     assert_eq!(outputs(&mut pair.r).len(), 1);
-    pair.to_r(&datagram);
+    pair.give_r(&datagram);
     assert!(outputs(&mut pair.r).is_empty());
     assert_eq!(pair.codes_r().last(), Some(&"ike.informational.replay"));
     // Our own message, sent back to us, is a replay as well.
     let reflected = Datagram::new(addr(R), addr(I), datagram.payload);
-    pair.to_i(&reflected);
+    pair.give_i(&reflected);
     assert_eq!(pair.codes_i(), ["ike.informational.replay"]);
 }
 
@@ -97,7 +97,7 @@ fn clear_notifies_are_hints_at_every_state() {
     for _ in 0..20 {
         let mut sent = outputs(&mut pair.i);
         let Some(datagram) = sent.pop() else { break };
-        pair.to_r(&datagram);
+        pair.give_r(&datagram);
         let answers = outputs(&mut pair.r);
         let mut header = Header::decode(&datagram.payload).unwrap();
         header.exchange = ExchangeType::INFORMATIONAL;
@@ -106,10 +106,10 @@ fn clear_notifies_are_hints_at_every_state() {
         let notify = Notify { doi: 2, protocol: 1, spi: Vec::new(), kind, data: Vec::new() }.encode_body();
         let body = build_chain(&[(PayloadType::NOTIFY, notify)]).octets;
         let forged = resized([header.encode().as_slice(), &body].concat());
-        pair.to_i(&Datagram::new(addr(R), addr(I), forged.clone()));
-        pair.to_r(&to_r(&forged));
+        pair.give_i(&Datagram::new(addr(R), addr(I), forged.clone()));
+        pair.give_r(&to_r(&forged));
         for answer in answers {
-            pair.to_i(&answer);
+            pair.give_i(&answer);
         }
         step += 1;
     }
@@ -150,7 +150,7 @@ fn questions_are_answered_with_their_number_and_old_or_foreign_ones_are_not() {
     let mut ask = |cookies, sequence| {
         pair.i.informational(pair.now, id, &[(PayloadType::NOTIFY, rut(cookies, sequence, NotifyType::R_U_THERE))]);
         let datagram = pair.i.poll_transmit().unwrap();
-        pair.to_r(&datagram);
+        pair.give_r(&datagram);
         let answers = outputs(&mut pair.r);
         answers.first().map(|answer| {
             let sa = pair.i.sa(id).unwrap();
@@ -209,7 +209,7 @@ fn a_message_before_the_sa_is_up_is_not_served() {
     let mut header = Header::decode(&pair.wire[4].payload).unwrap();
     (header.exchange, header.message_id) = (ExchangeType::PULL, 5);
     let message = resized([header.encode().as_slice(), &[0; 32]].concat());
-    pair.to_r(&to_r(&message));
+    pair.give_r(&to_r(&message));
     assert_eq!((pair.inputs_r, pair.codes_r()), (0, vec!["ike.state.not-established"]));
 }
 
@@ -219,7 +219,7 @@ fn exchanges_under_an_sa_are_handed_up_only_in_the_right_form() {
     let sa = pair.i.sa(id).unwrap();
     let mut cbc = sa.exchange_cbc(9);
     let good = sa.seal(ExchangeType::PULL, 9, &mut cbc, &build_chain(&[(PayloadType::NONCE, vec![1; 40])]));
-    pair.to_r(&to_r(&good));
+    pair.give_r(&to_r(&good));
     assert_eq!(pair.inputs_r, 1);
     let mut clear = good.clone();
     clear[19] = 0;
@@ -228,7 +228,7 @@ fn exchanges_under_an_sa_are_handed_up_only_in_the_right_form() {
     let ragged = resized(good[..good.len() - 1].to_vec());
     let empty = resized(good[..28].to_vec());
     for bad in [clear, no_id, ragged, empty] {
-        pair.to_r(&to_r(&bad));
+        pair.give_r(&to_r(&bad));
     }
     assert_eq!(pair.inputs_r, 1);
     assert_eq!(pair.codes_r(), ["ike.header.flags", "ike.header.message-id", "ike.cipher.block", "ike.cipher.block"]);

@@ -46,7 +46,7 @@ fn both_ends_detect_a_nat_and_move_to_4500_with_the_marker() {
     // REQ IKE-NAT-007: a late copy of message 3 on the old port is stale.
     let mut pair = pair;
     let third = pair.wire[2].clone();
-    pair.to_r(&third);
+    pair.give_r(&third);
     assert!(outputs(&mut pair.r).is_empty());
     assert_eq!(pair.codes_r(), ["ike.natt.stale-port"]);
 }
@@ -119,7 +119,7 @@ fn only_an_authenticated_message_moves_the_peer() {
     let mut garbage = pair.wire[4].clone();
     garbage.src = spoofed;
     garbage.payload[40] ^= 1;
-    pair.to_r(&garbage);
+    pair.give_r(&garbage);
     outputs(&mut pair.r);
     assert_eq!(pair.r.sa(id).unwrap().path(), before);
     // After a NAT rebinding the next protected message comes from elsewhere.
@@ -127,7 +127,7 @@ fn only_an_authenticated_message_moves_the_peer() {
     pair.i.informational(pair.now, i_sa, &[(PayloadType::VENDOR_ID, vec![1])]);
     let mut moved = pair.i.poll_transmit().unwrap();
     moved.src = addr("10.9.9.9:50000");
-    pair.to_r(&moved);
+    pair.give_r(&moved);
     assert_eq!(pair.r.sa(id).unwrap().path().peer, moved.src);
     assert!(pair.events_r.contains(&IkeEvent::Moved { sa: id, from: before.peer, to: moved.src }));
 }
@@ -253,7 +253,7 @@ fn duplicates_of_a_number_count_once_and_contradictions_discard_the_set() {
     let (mut pair, message, parts) = cut(3);
     let send = |pair: &mut Pair, fragment: &Fragment| {
         let datagram = wrap(&message, fragment);
-        pair.to_r(&datagram);
+        pair.give_r(&datagram);
     };
     send(&mut pair, &parts[0]);
     send(&mut pair, &Fragment { data: vec![1; 9], ..parts[0].clone() });
@@ -276,12 +276,12 @@ fn duplicates_of_a_number_count_once_and_contradictions_discard_the_set() {
 #[test]
 fn an_incomplete_set_is_discarded_in_time_and_a_whole_message_needs_none() {
     let (mut pair, message, parts) = cut(3);
-    pair.to_r(&wrap(&message, &parts[0]));
-    pair.to_r(&to_r(&message));
+    pair.give_r(&wrap(&message, &parts[0]));
+    pair.give_r(&to_r(&message));
     assert_eq!((pair.r.established(), pair.r.in_reassembly()), (1, 0));
 
     let (mut pair, message, parts) = cut(3);
-    pair.to_r(&wrap(&message, &parts[0]));
+    pair.give_r(&wrap(&message, &parts[0]));
     assert!(pair.r.reassembly_octets() > 0);
     pair.now = now_at(31);
     pair.r.handle_timeout(pair.now);
@@ -294,21 +294,21 @@ fn a_reassembled_message_is_checked_like_any_other() {
     let (mut pair, message, mut parts) = cut(2);
     parts[0].data[3] ^= 1;
     for part in &parts {
-        pair.to_r(&wrap(&message, part));
+        pair.give_r(&wrap(&message, part));
     }
     assert_eq!(pair.codes_r(), ["ike.fragment.inner"]);
     // A length that is not the size.
     let (mut pair, message, mut parts) = cut(2);
     parts[1].data.push(0);
     for part in &parts {
-        pair.to_r(&wrap(&message, part));
+        pair.give_r(&wrap(&message, part));
     }
     assert_eq!(pair.codes_r(), ["isakmp.length-mismatch"]);
     // A fragment inside a fragment.
     let (mut pair, message, parts) = cut(2);
     let inner = wrap(&message, &parts[0]).payload;
     let nested = Fragment { id: 1, number: 1, flags: 1, data: inner };
-    pair.to_r(&wrap(&message, &nested));
+    pair.give_r(&wrap(&message, &nested));
     assert_eq!(pair.codes_r(), ["ike.fragment.inner"]);
     // Two payloads in one message.
     let (mut pair, message, parts) = cut(2);
@@ -316,7 +316,7 @@ fn a_reassembled_message_is_checked_like_any_other() {
     two.payload[28] = 13;
     two.payload.extend_from_slice(&[0, 0, 0, 4]);
     two.payload = resized(two.payload);
-    pair.to_r(&two);
+    pair.give_r(&two);
     assert_eq!(pair.codes_r(), ["ike.fragment.form"]);
 }
 
@@ -334,11 +334,11 @@ fn fragments_without_an_sa_leave_nothing_and_the_budget_holds() {
     for number in 1..=255 {
         for flags in [0, 1] {
             let bomb = Fragment { id: u16::from(flags), number, flags, data: vec![0; 1400] };
-            pair.to_r(&wrap(&message, &bomb));
+            pair.give_r(&wrap(&message, &bomb));
             assert!(pair.r.reassembly_octets() <= 64 << 10);
             assert!(pair.r.in_reassembly() <= 1);
         }
     }
-    pair.to_r(&to_r(&message));
+    pair.give_r(&to_r(&message));
     assert_eq!(pair.r.established(), 1);
 }

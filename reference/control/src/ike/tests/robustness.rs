@@ -50,12 +50,12 @@ fn one_source_cannot_push_others_out() {
     pair.pump_with(|index, _| index < 4);
     let fifth = pair.wire[4].clone();
     for n in 0..10_000_u64 {
-        pair.to_r(&from(7, 848, n + 1, &first));
+        pair.give_r(&from(7, 848, n + 1, &first));
         outputs(&mut pair.r);
         pair.events_r.clear();
     }
     assert!(pair.r.half_open() <= 65);
-    pair.to_r(&fifth);
+    pair.give_r(&fifth);
     assert_eq!(pair.r.established(), 1);
 }
 
