@@ -8,6 +8,7 @@ use hallmark_wire::isakmp::{
     Certificate, CertificateRequest, Chain, IdType, Identification, Notify, NotifyType, PayloadType,
 };
 
+use super::config::{WEAK_RSA, weak_rsa};
 use super::exchange::{Exchange, Keyed, Refusal};
 use super::sa::{Path, Role, describe};
 use super::{IkeEndpoint, code};
@@ -211,6 +212,9 @@ impl IkeEndpoint {
         // REQ IKE-AUTH-006
         if !exchange.suite.auth.takes(valid.public_key().kind()) {
             return Err(Refusal::lose(code::METHOD).with("key of another kind"));
+        }
+        if weak_rsa(valid.public_key()) && !self.config.allows_weak(WEAK_RSA) {
+            return Err(Refusal::lose(code::WEAK_KEY).with(format!("{} bits", valid.public_key().bits())));
         }
         let alg = exchange.suite.auth.hash_of_auth(exchange.suite.hash);
         verify(valid.public_key(), alg, expected, signature, behaviour)?;

@@ -83,6 +83,7 @@ codes! {
     SIGNATURE = "ike.auth.signature", 25, "The signature does not verify.";
     NO_CERTIFICATE = "ike.auth.no-certificate", 28, "No certificate shows whose the signature is.";
     CERTIFICATE = "ike.auth.certificate", 20, "The certificate chain does not lead to a trust anchor.";
+    WEAK_KEY = "ike.auth.weak-key", 20, "The peer's RSA key is too short.";
     CERTIFICATE_ID = "ike.auth.certificate-identity", 18, "The certificate does not name the identity.";
     NO_PSK = "ike.auth.no-psk", 24, "No pre-shared key is configured for the peer.";
     SIGNING = "ike.auth.signing", 0, "Our own signature could not be made.";

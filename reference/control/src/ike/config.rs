@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use hallmark_core::Duration;
 use hallmark_crypto::cert::TrustStore;
-use hallmark_crypto::{CipherAlg, Group, HashAlg, KeyKind, Secret, SigningKey};
+use hallmark_crypto::{CipherAlg, Group, HashAlg, KeyKind, Secret, SigningKey, VerifyingKey};
 use hallmark_wire::gdoi;
 use hallmark_wire::isakmp::Identification;
 
@@ -127,10 +127,10 @@ impl Suite {
         if matches!(self.cipher, CipherAlg::Des | CipherAlg::TripleDes) {
             weak.push(self.cipher.name());
         }
-        if matches!(self.hash, HashAlg::Md5) {
+        if self.hash.is_weak() {
             weak.push(self.hash.name());
         }
-        if matches!(self.group, Group::Modp768 | Group::Modp1024) {
+        if self.group.is_weak() {
             weak.push(self.group.name());
         }
         weak
@@ -338,7 +338,7 @@ impl IkeConfig {
         }
         for suite in &self.proposals {
             for weak in suite.weak() {
-                if !self.allow_weak.iter().any(|name| name == weak) {
+                if !self.allows_weak(weak) {
                     return Err(IkeConfigError::Weak { suite: suite.to_string(), weak });
                 }
             }
@@ -348,6 +348,9 @@ impl IkeConfig {
                 };
                 if !suite.auth.takes(credentials.key.kind()) {
                     return Err(IkeConfigError::KeyKind { suite: suite.to_string() });
+                }
+                if weak_rsa(&credentials.key.public()) && !self.allows_weak(WEAK_RSA) {
+                    return Err(IkeConfigError::Weak { suite: suite.to_string(), weak: WEAK_RSA });
                 }
                 if self.trust.is_none() {
                     return Err(IkeConfigError::NoTrust { suite: suite.to_string() });
@@ -367,12 +370,26 @@ impl IkeConfig {
         Ok(())
     }
 
+    /// Tells whether a weak algorithm may be used.
+    #[must_use]
+    pub fn allows_weak(&self, name: &str) -> bool {
+        self.allow_weak.iter().any(|allowed| allowed == name)
+    }
+
     /// Finds the rule for an address: the longest matching prefix.
     #[must_use]
     pub fn rule_for(&self, address: IpAddr) -> Option<usize> {
         let matching = self.peers.iter().enumerate().filter(|(_, rule)| rule.covers(address));
         matching.max_by_key(|(index, rule)| (rule.prefix, std::cmp::Reverse(*index))).map(|(index, _)| index)
     }
+}
+
+/// The name that `allow_weak` must hold for RSA keys below 2048 bits (section 3.6).
+pub(super) const WEAK_RSA: &str = "rsa1024";
+
+/// Tells whether a key is an RSA key that is too short.
+pub(super) fn weak_rsa(key: &VerifyingKey) -> bool {
+    key.kind() == KeyKind::Rsa && key.bits() < 2048
 }
 
 /// Says why a phase 1 configuration cannot work.

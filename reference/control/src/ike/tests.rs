@@ -44,6 +44,7 @@ fn now_at(secs: u64) -> Now {
 fn config_i() -> IkeConfig {
     IkeConfig {
         peers: vec![PeerRule::psk(addr(R).ip(), Secret::new(b"a shared secret".to_vec()))],
+        allow_weak: vec!["sha1".into(), "rsa1024".into()],
         ..IkeConfig::default()
     }
 }
@@ -51,7 +52,7 @@ fn config_i() -> IkeConfig {
 fn config_r() -> IkeConfig {
     let mut rule = PeerRule::psk("10.0.0.0".parse().unwrap(), Secret::new(b"a shared secret".to_vec()));
     rule.prefix = 8;
-    IkeConfig { accept: true, peers: vec![rule], ..IkeConfig::default() }
+    IkeConfig { accept: true, peers: vec![rule], ..config_i() }
 }
 
 fn endpoint(config: IkeConfig, seed: u64) -> IkeEndpoint {

@@ -5,7 +5,7 @@ use hallmark_crypto::{Curve, SigningKey};
 use hallmark_wire::isakmp::{IdType, Identification};
 
 use super::*;
-use crate::ike::Credentials;
+use crate::ike::{Credentials, IkeConfigError};
 
 fn id(id_type: IdType, data: &[u8]) -> Identification {
     Identification { id_type, protocol: 0, port: 0, data: data.to_vec() }
@@ -125,6 +125,7 @@ fn pki(kind: &str, seed: u64) -> Pki {
         "ecdsa256" => SigningKey::generate_ecdsa(Curve::P256, &mut rng),
         "ecdsa384" => SigningKey::generate_ecdsa(Curve::P384, &mut rng),
         "ecdsa521" => SigningKey::generate_ecdsa(Curve::P521, &mut rng),
+        "rsa1024" => SigningKey::generate_rsa(1024, &mut rng).unwrap(),
         _ => SigningKey::generate_rsa(2048, &mut rng).unwrap(),
     };
     let (ca, ki, kr) = (key(), key(), key());
@@ -200,4 +201,25 @@ fn requests_stand_in_messages_4_and_5_and_bring_certificates() {
     let (up, _, r_codes) = outcome(i, with_defect(r, Defect::IkeCertreqNeverSent));
     assert!(!up);
     assert_eq!(r_codes, ["ike.auth.no-certificate"; 2]);
+}
+
+#[test]
+fn short_rsa_keys_need_permission_on_both_sides() {
+    let pki = pki("rsa1024", 6);
+    let (mut i, mut r) = signed("rsa", &pki);
+    assert!(outcome(i.clone(), r.clone()).0);
+    i.allow_weak.clear();
+    let weak = IkeConfigError::Weak { suite: i.proposals[0].to_string(), weak: "rsa1024" };
+    assert_eq!(i.validate().unwrap_err(), weak);
+    i.credentials = Some(pki2048().i);
+    assert_eq!(i.validate(), Ok(()));
+    // The peer's key counts as well.
+    let (i, _) = signed("rsa", &pki);
+    r.credentials = Some(pki2048().r);
+    r.allow_weak.clear();
+    assert_eq!(outcome(i, r).2, ["ike.auth.weak-key"; 2]);
+}
+
+fn pki2048() -> Pki {
+    pki("rsa", 8)
 }

@@ -105,7 +105,7 @@ fn ordinary(script: &mut Script) {
 
 fn suites(script: &mut Script) {
     for text in ["3des-sha1-ecp256-psk", "aes256-sha384-ecp384-psk"] {
-        let weak = vec!["3des".to_owned()];
+        let weak = vec!["3des".to_owned(), "sha1".to_owned()];
         let proposals = vec![suite(text), suite("aes128-sha256-ecp256-psk")];
         let i = IkeConfig { proposals: proposals.clone(), allow_weak: weak.clone(), ..config_i() };
         let r = IkeConfig { proposals, allow_weak: weak, ..config_r() };

@@ -57,7 +57,7 @@ fn psk_configs(v: &Value) -> (IkeConfig, IkeConfig) {
     let psk = Secret::new(octets(&v["psk"]));
     let config = IkeConfig {
         proposals: vec![suite("aes128-sha256-modp2048-psk"), suite("3des-sha1-modp1024-psk")],
-        allow_weak: vec!["3des".into(), "modp1024".into()],
+        allow_weak: vec!["3des".into(), "sha1".into(), "modp1024".into()],
         fragmentation: false,
         nat_t_port: Some(4500),
         ..IkeConfig::default()
