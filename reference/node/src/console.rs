@@ -21,6 +21,8 @@ pub(crate) struct Request {
     pub(crate) text: String,
     /// Takes the answer, a JSON object on one line.
     pub(crate) answer: oneshot::Sender<String>,
+    /// Ends when the answer has been written, or cannot be.
+    pub(crate) written: oneshot::Receiver<()>,
 }
 
 /// Holds the socket in the file system as long as the process lives.
@@ -85,7 +87,8 @@ async fn serve(stream: UnixStream, sender: mpsc::Sender<Request>) {
             continue;
         }
         let (answer, answered) = oneshot::channel();
-        if sender.send(Request { text, answer }).await.is_err() {
+        let (_writing, written) = oneshot::channel();
+        if sender.send(Request { text, answer, written }).await.is_err() {
             return;
         }
         let Ok(mut line) = answered.await else { return };

@@ -83,6 +83,6 @@ impl Machine for GroupMember {
     }
 
     fn farewell(&mut self, now: Now) {
-        let _ = self.handle_command(now, GmCommand::Shutdown);
+        self.handle_command(now, GmCommand::Shutdown);
     }
 }

@@ -22,6 +22,8 @@ use crate::machine::Machine;
 
 /// Datagrams that are taken in before the loop looks at anything else.
 const BATCH: usize = 64;
+/// The longest time that writing the last answer may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// The pause before a timeout that has been handled and is due again at once.
 const STUCK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -175,10 +177,17 @@ async fn serve<M: Machine>(
             _ = terminate.recv() => { node.end("SIGTERM"); ended = true; }
             _ = interrupt.recv() => { node.end("SIGINT"); ended = true; }
             () = wait_for(&mut stdin) => { node.end("end of standard input"); ended = true; }
-            Some(request) = next_request(&mut console) => ended = node.answer(request, ports.get_ref()),
+            Some(request) = next_request(&mut console) => {
+                let written = node.answer(request, ports.get_ref());
+                ended = written.is_some();
+                if let Some(written) = written {
+                    // The process would be gone before the operator has read that it goes.
+                    let _ = tokio::time::timeout(FAREWELL, written).await;
+                }
+            }
             ready = ports.readable_mut() => {
                 let mut ready = ready.map_err(NodeError::Runtime)?;
-                if node.take_in(ready.get_inner_mut())? {
+                if node.take_in(ready.get_inner_mut()) {
                     ready.clear_ready();
                 }
             }
@@ -190,13 +199,21 @@ async fn serve<M: Machine>(
 
 impl<M: Machine> Node<M> {
     /// Takes in a batch of datagrams; says whether there are no more for now.
-    fn take_in(&mut self, ports: &mut PortSet) -> Result<bool, NodeError> {
+    fn take_in(&mut self, ports: &mut PortSet) -> bool {
         for _ in 0..BATCH {
-            let Some(datagram) = ports.recv()? else { return Ok(true) };
-            self.machine.handle_datagram(self.clock.now(), &datagram);
-            self.drain(ports);
+            match ports.recv() {
+                Ok(Some(datagram)) => {
+                    self.machine.handle_datagram(self.clock.now(), &datagram);
+                    self.drain(ports);
+                }
+                Ok(None) => return true,
+                Err(error) => {
+                    self.log.message(self.clock.now(), Level::Error, &error.to_string());
+                    return true;
+                }
+            }
         }
-        Ok(false)
+        false
     }
 
     /// Sends and tells everything that the machine has to send and tell.
@@ -252,8 +269,8 @@ impl<M: Machine> Node<M> {
         Some(if self.stuck == Some(due) { pause.max(STUCK_PAUSE) } else { pause })
     }
 
-    /// Answers the console; says whether the process is to end.
-    fn answer(&mut self, request: Request, ports: &PortSet) -> bool {
+    /// Answers the console. If the process is to end, gives what to wait for before it does.
+    fn answer(&mut self, request: Request, ports: &PortSet) -> Option<oneshot::Receiver<()>> {
         let now = self.clock.now();
         let mut answer = self.machine.command(now, &request.text);
         if answer.reply.get("status").is_some()
@@ -266,7 +283,7 @@ impl<M: Machine> Node<M> {
         if answer.shutdown {
             self.log.message(now, Level::Info, "ends: asked to by the console");
         }
-        answer.shutdown
+        answer.shutdown.then_some(request.written)
     }
 
     fn process_status(&self, now: Now, ports: &PortSet) -> Value {

@@ -2,9 +2,9 @@
 //!
 //! The test program runs itself as the node: a child with the environment variable set executes the "test" that serves.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hallmark_node::config::Source;
@@ -32,6 +32,8 @@ struct Node {
     child: Child,
     folder: PathBuf,
     ready: Value,
+    /// Kept open: the test harness of the child has a last word.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Node {
@@ -49,15 +51,16 @@ impl Node {
             .stderr(std::fs::File::create(folder.join("log")).unwrap())
             .spawn()
             .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         // The test harness of the child prints a few lines of its own first.
         let ready = stdout
+            .by_ref()
             .lines()
             .map_while(Result::ok)
             .find_map(|line| line.find('{').and_then(|at| serde_json::from_str(&line[at..]).ok()));
         let log = std::fs::read_to_string(folder.join("log")).unwrap();
         let ready = ready.unwrap_or_else(|| panic!("not ready: {log}"));
-        Self { child, folder, ready }
+        Self { child, folder, ready, _stdout: stdout }
     }
 
     fn ask(&self, request: &str) -> Value {
@@ -164,7 +167,7 @@ fn a_key_server_starts_shows_its_status_and_ends_on_a_signal() {
     assert_eq!(ks.ask(r#"{"cmd":"rekey","group":1234}"#)["ok"], true);
 
     kill(Pid::from_raw(ks.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-    assert!(ks.ended());
+    assert!(ks.ended(), "{}", ks.log());
     assert!(!ks.folder.join("socket").exists());
     assert!(ks.log().contains("ends: SIGTERM"), "{}", ks.log());
 }
