@@ -312,6 +312,24 @@ macro_rules! ike_defects {
                 "Answers datagrams from source port 0.";
             IkeDeafAfterMalformed => "ike_deaf_after_malformed", "IKE-DOS-007",
                 "Stops working after a malformed transform.";
+            IkeAcceptsUnconfiguredSuite => "ike_accepts_unconfigured_suite", "IKE-SA-027",
+                "Chooses any transform that it can read, configured or not.";
+            IkeEcdsaNegotiatedHash => "ike_ecdsa_negotiated_hash", "IKE-AUTH-005",
+                "Uses the negotiated hash in ECDSA signatures.";
+            IkeEcpFormatOctet => "ike_ecp_format_octet", "IKE-KEY-013",
+                "Sends elliptic curve points with a format octet.";
+            IkeStripsPublicZeros => "ike_strips_public_zeros", "IKE-MM-008",
+                "Sends a public value without its leading zero octets.";
+            IkeExpandsWithSkeyidE => "ike_expands_with_skeyid_e", "IKE-KEY-006",
+                "Counts SKEYID_e itself as the first part of a key that needs expansion.";
+            IkeHashesOwnAnswer => "ike_hashes_own_answer", "IKE-MM-031",
+                "Hashes its own answer in place of the offer.";
+            IkeLaxSignaturePadding => "ike_lax_signature_padding", "IKE-AUTH-003",
+                "Reads an RSA signature from the left and stops after the HASH.";
+            IkeNotifiesUnlimited => "ike_notifies_unlimited", "IKE-INF-007",
+                "Sends clear notifies as often as it is asked.";
+            IkeServesPullEarly => "ike_serves_pull_early", "IKE-MM-035",
+                "Serves later exchanges as soon as there are keys.";
             IkeAmplifies => "ike_amplifies", "IKE-DOS-013",
                 "Answers message 1 with many times its octets.";
         }

@@ -18,7 +18,7 @@ impl IkeEndpoint {
         let dh = self.draws.dh(exchange.suite.group, &self.config.behaviour);
         let nonce = self.draws.nonce(&self.config.behaviour);
         let id = self.own_identity(exchange).encode_body();
-        let mut further = self.share_payloads(dh.public(), &nonce);
+        let mut further = self.share_payloads(&dh, &nonce);
         further.push((PayloadType::ID, id.clone()));
         further.extend(self.certificate_requests(exchange));
         let payloads = self.offer_payloads(exchange, further);
@@ -53,10 +53,10 @@ impl IkeEndpoint {
         let nonce_r = self.draws.nonce(behaviour);
         let psk = self.psk(exchange.rule);
         let inputs = Inputs { psk: psk.as_ref(), g_xy: &g_xy, nonce_i, nonce_r: &nonce_r, ke_i, ke_r: dh.public() };
-        let mut keyed = derive(exchange.suite, exchange.cookies, &inputs)?;
+        let mut keyed = derive(exchange.suite, exchange.cookies, &inputs, behaviour)?;
         // REQ IKE-AM-003
         let mut payloads = vec![(PayloadType::SA, answer.encode_body())];
-        payloads.extend(self.share_payloads(dh.public(), &nonce_r));
+        payloads.extend(self.share_payloads(&dh, &nonce_r));
         payloads.extend(self.proof_payloads(exchange, &mut keyed)?);
         payloads.extend(self.certificate_requests(exchange));
         payloads.extend(self.nat_d_for(exchange));
@@ -92,7 +92,7 @@ impl IkeEndpoint {
         let psk = self.psk(exchange.rule);
         let inputs = Inputs { psk: psk.as_ref(), g_xy: &g_xy, nonce_i: nonce, nonce_r, ke_i: dh.public(), ke_r };
         let cookies = (exchange.cookies.0, header.responder_cookie);
-        let mut keyed = derive(exchange.suite, cookies, &inputs)?;
+        let mut keyed = derive(exchange.suite, cookies, &inputs, behaviour)?;
         let id = id.clone();
         // A forged answer must not pin its cookie: that waits for the proof.
         let before = exchange.cookies;

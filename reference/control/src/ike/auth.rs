@@ -51,6 +51,14 @@ impl IkeEndpoint {
         identity
     }
 
+    /// Gives the hash of HASH_I and HASH_R (IKE-AUTH-005).
+    fn auth_hash(&self, exchange: &Exchange) -> HashAlg {
+        if self.config.behaviour.has(Defect::IkeEcdsaNegotiatedHash) {
+            return exchange.suite.hash;
+        }
+        exchange.suite.auth.hash_of_auth(exchange.suite.hash)
+    }
+
     /// Makes the payloads that prove our identity: CERT where it is wanted, HASH or SIG.
     pub(super) fn prove(
         &mut self,
@@ -58,7 +66,7 @@ impl IkeEndpoint {
         keyed: &mut Keyed,
         id_body: &[u8],
     ) -> Result<Vec<(PayloadType, Vec<u8>)>, Refusal> {
-        let alg = exchange.suite.auth.hash_of_auth(exchange.suite.hash);
+        let alg = self.auth_hash(exchange);
         let hash = own_hash(exchange, keyed, id_body, alg, exchange.role);
         keyed.own_hash.clone_from(&hash);
         // REQ IKE-MM-004, IKE-MM-005
@@ -98,7 +106,7 @@ impl IkeEndpoint {
     ) -> Result<Proven, Refusal> {
         let behaviour = &self.config.behaviour;
         let identity = self.check_identity(exchange, id_body)?;
-        let alg = exchange.suite.auth.hash_of_auth(exchange.suite.hash);
+        let alg = self.auth_hash(exchange);
         let peer_role = match exchange.role {
             Role::Initiator => Role::Responder,
             Role::Responder => Role::Initiator,
@@ -216,7 +224,7 @@ impl IkeEndpoint {
         if weak_rsa(valid.public_key()) && !self.config.allows_weak(WEAK_RSA) {
             return Err(Refusal::lose(code::WEAK_KEY).with(format!("{} bits", valid.public_key().bits())));
         }
-        let alg = exchange.suite.auth.hash_of_auth(exchange.suite.hash);
+        let alg = self.auth_hash(exchange);
         verify(valid.public_key(), alg, expected, signature, behaviour)?;
         Ok(valid.subject_der().to_vec())
     }
@@ -320,8 +328,17 @@ fn verify(
         {
             Ok(())
         }
+        // REQ IKE-AUTH-003
+        Err(_) if behaviour.has(Defect::IkeLaxSignaturePadding) && lax(key, expected, signature) => Ok(()),
         Err(error) => Err(Refusal::lose(code::SIGNATURE).with(error.to_string())),
     }
+}
+
+/// Reads a signature block from the left: type, anything, zero, HASH, anything.
+fn lax(key: &VerifyingKey, expected: &[u8], signature: &[u8]) -> bool {
+    let Ok(block) = key.open_rsa_block(signature) else { return false };
+    let mut rest = block.iter().skip(2).skip_while(|&&octet| octet != 0).skip(1);
+    expected.iter().all(|octet| rest.next() == Some(octet))
 }
 
 /// Compares identity data the way of its type: names without regard to case (RFC 4945 section 3.1).

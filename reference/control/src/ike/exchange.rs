@@ -383,14 +383,25 @@ pub(super) struct Inputs<'a> {
 }
 
 /// Derives every key of phase 1 (sections 3.2 to 3.4).
-pub(super) fn derive(suite: Suite, cookies: (Cookie, Cookie), inputs: &Inputs<'_>) -> Result<Box<Keyed>, Refusal> {
+pub(super) fn derive(
+    suite: Suite,
+    cookies: (Cookie, Cookie),
+    inputs: &Inputs<'_>,
+    behaviour: &Behaviour,
+) -> Result<Box<Keyed>, Refusal> {
     let skeyid = match (suite.auth.signs(), inputs.psk) {
         (true, _) => skeyid_sig(suite.hash, inputs.nonce_i, inputs.nonce_r, inputs.g_xy.expose()),
         (false, Some(psk)) => skeyid_psk(suite.hash, psk.expose(), inputs.nonce_i, inputs.nonce_r),
         (false, None) => return Err(Refusal::lose(code::NO_PSK)),
     };
     let ids = skeyids(suite.hash, skeyid, inputs.g_xy.expose(), &cookies.0, &cookies.1);
-    let key = cipher_key(suite.hash, suite.cipher, ids.e.expose());
+    let mut key = cipher_key(suite.hash, suite.cipher, ids.e.expose());
+    // REQ IKE-KEY-006
+    if ids.e.len() < suite.cipher.key_len() && behaviour.has(Defect::IkeExpandsWithSkeyidE) {
+        let mut wrong = [ids.e.expose(), key.expose()].concat();
+        wrong.truncate(suite.cipher.key_len());
+        key = Secret::new(wrong);
+    }
     let iv = phase1_iv(suite.hash, suite.cipher, inputs.ke_i, inputs.ke_r);
     let cbc = Cbc::new(suite.cipher, key, iv)?;
     Ok(Box::new(Keyed {

@@ -1,6 +1,7 @@
 //! Main Mode as the initiator: messages 1, 3 and 5.
 
 use hallmark_core::Now;
+use hallmark_crypto::DhKey;
 use hallmark_wire::gdoi;
 use hallmark_wire::isakmp::{Chain, Header, Notify, NotifyType, PayloadType, SecurityAssociation};
 
@@ -103,7 +104,7 @@ impl IkeEndpoint {
         self.note_requests(exchange, &chain)?;
         let dh = self.draws.dh(exchange.suite.group, &self.config.behaviour);
         let nonce = self.draws.nonce(&self.config.behaviour);
-        let mut payloads = self.share_payloads(dh.public(), &nonce);
+        let mut payloads = self.share_payloads(&dh, &nonce);
         payloads.extend(self.nat_d_for(exchange));
         let answer = exchange.clear(&payloads, &self.config.behaviour);
         exchange.state = State::SentShare { dh, nonce };
@@ -138,9 +139,19 @@ impl IkeEndpoint {
     }
 
     /// Orders KE and nonce.
-    pub(super) fn share_payloads(&self, public: &[u8], nonce: &[u8]) -> Vec<(PayloadType, Vec<u8>)> {
-        let mut payloads = vec![(PayloadType::KE, public.to_vec()), (PayloadType::NONCE, nonce.to_vec())];
-        if self.config.behaviour.varies(Variant::IkeNonceBeforeKe) {
+    pub(super) fn share_payloads(&self, dh: &DhKey, nonce: &[u8]) -> Vec<(PayloadType, Vec<u8>)> {
+        let behaviour = &self.config.behaviour;
+        let mut public = dh.public().to_vec();
+        // REQ IKE-MM-008
+        if behaviour.has(Defect::IkeStripsPublicZeros) {
+            public = public.into_iter().skip_while(|&octet| octet == 0).collect();
+        }
+        // REQ IKE-KEY-013
+        if dh.group().is_ecp() && behaviour.has(Defect::IkeEcpFormatOctet) {
+            public.insert(0, 4);
+        }
+        let mut payloads = vec![(PayloadType::KE, public), (PayloadType::NONCE, nonce.to_vec())];
+        if behaviour.varies(Variant::IkeNonceBeforeKe) {
             payloads.reverse();
         }
         payloads
@@ -178,7 +189,7 @@ impl IkeEndpoint {
         let g_xy = agree(dh, ke_r, behaviour)?;
         let psk = self.psk(exchange.rule);
         let inputs = Inputs { psk: psk.as_ref(), g_xy: &g_xy, nonce_i: nonce, nonce_r, ke_i: dh.public(), ke_r };
-        let mut keyed = derive(exchange.suite, exchange.cookies, &inputs)?;
+        let mut keyed = derive(exchange.suite, exchange.cookies, &inputs, behaviour)?;
         exchange.note_vendor_ids(&chain);
         self.note_requests(exchange, &chain)?;
         if self.nat_t_on(exchange) {

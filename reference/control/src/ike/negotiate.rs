@@ -277,7 +277,9 @@ fn usable(config: &IkeConfig, rule: &PeerRule, suite: Suite, aggressive_group: O
     let authenticates = if suite.auth.signs() { config.credentials.is_some() } else { rule.psk.is_some() };
     // REQ IKE-AM-009: the KE came with the offer, so its group is the only one that can be chosen.
     let group = aggressive_group.is_none_or(|len| len == suite.group.public_len());
-    authenticates && group && config.proposals.contains(&suite)
+    // REQ IKE-SA-027
+    let wanted = config.proposals.contains(&suite) || config.behaviour.has(Defect::IkeAcceptsUnconfiguredSuite);
+    authenticates && group && wanted
 }
 
 /// Says why a transform cannot be used.

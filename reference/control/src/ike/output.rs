@@ -96,10 +96,11 @@ impl IkeEndpoint {
         let notify = Notify { doi: self.config.doi, protocol: 1, spi: Vec::new(), kind, data: Vec::new() };
         let body = payload_octets(PayloadType::NONE, &notify.encode_body());
         let zero = behaviour.varies(Variant::IkeClearNotifyMidZero);
+        let unlimited = behaviour.has(Defect::IkeNotifiesUnlimited);
         let (version, flags) = (version(behaviour), flags(behaviour));
         // REQ IKE-INF-007
         if Header::LEN + body.len() > usize::try_from(header.length).unwrap_or(usize::MAX).max(Header::LEN)
-            || !self.half_open.may_notify(path.peer.ip(), now.mono)
+            || !(self.half_open.may_notify(path.peer.ip(), now.mono) || unlimited)
         {
             return;
         }

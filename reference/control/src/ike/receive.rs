@@ -123,6 +123,12 @@ impl IkeEndpoint {
             Target::Exchange(id) if header.exchange == ExchangeType::INFORMATIONAL => {
                 self.early_informational(id, &header, &message, path);
             }
+            Target::Exchange(id) if header.exchange == ExchangeType::PULL => {
+                self.establish_early(now, id);
+                if self.sas.contains_key(&id) && self.protected_form(id, &header, &message).is_ok() {
+                    return IkeInput::Exchange(ExchangeMessage { sa: id, header, message, path });
+                }
+            }
             // REQ IKE-FRAG-011
             Target::Exchange(id)
                 if !reassembled
@@ -265,6 +271,7 @@ impl IkeEndpoint {
                 match kind {
                     ExchangeType::INFORMATIONAL => Ok(()),
                     // REQ IKE-MM-035
+                    ExchangeType::PULL if behaviour.has(Defect::IkeServesPullEarly) => Ok(()),
                     ExchangeType::PULL => Err(Refusal::keep(code::NOT_ESTABLISHED)),
                     kind if Some(kind) == mode => Ok(()),
                     // REQ IKE-MM-012

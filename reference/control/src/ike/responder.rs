@@ -79,7 +79,12 @@ impl IkeEndpoint {
             rule,
             cookies: (header.initiator_cookie, cookie),
             doi: choice.doi,
-            sa_i: sa_i.to_vec(),
+            // REQ IKE-MM-031
+            sa_i: if self.config.behaviour.has(Defect::IkeHashesOwnAnswer) {
+                choice.answer.encode_body()
+            } else {
+                sa_i.to_vec()
+            },
             suite: choice.suite,
             lifetime: choice.lifetime,
             peer: PeerOffer::default(),
@@ -194,14 +199,14 @@ impl IkeEndpoint {
         let nonce_r = self.draws.nonce(behaviour);
         let psk = self.psk(exchange.rule);
         let inputs = Inputs { psk: psk.as_ref(), g_xy: &g_xy, nonce_i, nonce_r: &nonce_r, ke_i, ke_r: dh.public() };
-        let keyed = derive(exchange.suite, exchange.cookies, &inputs)?;
+        let keyed = derive(exchange.suite, exchange.cookies, &inputs, behaviour)?;
         exchange.note_vendor_ids(&chain);
         self.note_requests(exchange, &chain)?;
         exchange.path = path;
         if self.nat_t_on(exchange) {
             exchange.nat = detect_nat(exchange, &chain, path, exchange.suite.hash);
         }
-        let mut payloads = self.share_payloads(dh.public(), &nonce_r);
+        let mut payloads = self.share_payloads(&dh, &nonce_r);
         payloads.extend(self.certificate_requests(exchange));
         payloads.extend(self.nat_d_for(exchange));
         let answer = exchange.clear(&payloads, &self.config.behaviour);
@@ -265,6 +270,22 @@ impl IkeEndpoint {
             keyed,
             initial_contact: proven.initial_contact,
         }))
+    }
+
+    /// A defect takes an exchange for an SA as soon as there are keys (IKE-MM-035).
+    pub(super) fn establish_early(&mut self, now: Now, id: SaId) {
+        let Some(mut exchange) = self.exchanges.remove(&id) else { return };
+        match std::mem::replace(&mut exchange.state, State::SentAnswer) {
+            State::Keyed(keyed) => {
+                let identity = Identification::from_ip(exchange.path.peer.ip());
+                let done = Authenticated { identity, subject: None, keyed, initial_contact: false };
+                self.establish(now, *exchange, done);
+            }
+            state => {
+                exchange.state = state;
+                self.exchanges.insert(id, exchange);
+            }
+        }
     }
 
     /// A defect obeys INITIAL-CONTACT before the HASH beside it is verified (IKE-INF-016).

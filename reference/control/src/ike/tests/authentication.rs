@@ -5,6 +5,7 @@ use hallmark_crypto::{Curve, SigningKey};
 use hallmark_wire::isakmp::{IdType, Identification};
 
 use super::*;
+use crate::ike::exchange::State;
 use crate::ike::{Credentials, IkeConfigError};
 
 fn id(id_type: IdType, data: &[u8]) -> Identification {
@@ -222,4 +223,43 @@ fn short_rsa_keys_need_permission_on_both_sides() {
 
 fn pki2048() -> Pki {
     pki("rsa", 8)
+}
+
+/// Seals a message 5 whose signature block is made by `block` from HASH_I and the width of the key.
+fn forged(pair: &mut Pair, key: &SigningKey, block: &dyn Fn(&[u8], usize) -> Vec<u8>) -> Vec<u8> {
+    pair.connect();
+    pair.pump_with(|index, _| index < 4);
+    let (&id, _) = pair.i.exchanges.first_key_value().unwrap();
+    let mut exchange = pair.i.exchanges.remove(&id).unwrap();
+    let State::Keyed(mut keyed) = std::mem::replace(&mut exchange.state, State::SentAnswer) else { panic!("keys") };
+    let body = Identification::from_ip(addr(I).ip()).encode_body();
+    let signature = key.sign_rsa_block(&block(&keyed.own_hash, key.signature_len())).unwrap();
+    let certificate = pair.i.config.credentials.as_ref().unwrap().chain[0].clone();
+    let list = [
+        (PayloadType::ID, body),
+        (PayloadType::CERT, [&[4], certificate.as_slice()].concat()),
+        (PayloadType::SIG, signature),
+    ];
+    keyed.cbc = keyed.first.clone();
+    exchange.sealed(&mut keyed.cbc, &list, &mut Rng::from_u64(1), &Behaviour::conforming())
+}
+
+#[test]
+fn a_signature_block_that_is_not_full_of_padding_is_refused() {
+    let pki = pki2048();
+    let (i, r) = signed("rsa", &pki);
+    let full = |hash: &[u8], len: usize| [&[0, 1][..], &vec![0xff; len - hash.len() - 3], &[0], hash].concat();
+    let short =
+        |hash: &[u8], len: usize| [&[0, 1][..], &[0xff; 8], &[0], hash, &vec![0xaa; len - hash.len() - 11]].concat();
+    let other_type = |hash: &[u8], len: usize| [&[0, 2][..], &vec![0x5a; len - hash.len() - 3], &[0], hash].concat();
+    let blocks: [(&dyn Fn(&[u8], usize) -> Vec<u8>, bool); 3] = [(&full, true), (&short, false), (&other_type, false)];
+    for (block, good) in blocks {
+        for lax in [false, true] {
+            let r = if lax { with_defect(r.clone(), Defect::IkeLaxSignaturePadding) } else { r.clone() };
+            let mut pair = Pair::new(i.clone(), r);
+            let message = forged(&mut pair, &pki.i.key, block);
+            pair.give_r(&to_r(&message));
+            assert_eq!(pair.r.established() == 1, good || lax, "{:?}", pair.codes_r());
+        }
+    }
 }
