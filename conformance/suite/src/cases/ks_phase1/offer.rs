@@ -1,13 +1,16 @@
 //! Message 1: header, payload chain and the offer in it.
 
+use hallmark_catalogue::{Check, Confidence, Level};
 use hallmark_probe::edit;
 use hallmark_probe::edit::attributes;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::class;
 use hallmark_probe::tamper::{Tamper, octets};
-use hallmark_wire::isakmp::{PayloadType, Transform};
+use hallmark_wire::isakmp::{Attribute, PayloadType, Transform};
 
-use super::kit::{WINDOW, offers_accepted, offers_refused, sent, still_answers, words};
+use super::kit::{
+    WINDOW, lead_to, offers_accepted, offers_refused, refuse_offers, send, sent, still_answers, words,
+};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::scene::KsScene;
@@ -312,12 +315,8 @@ pub(crate) const CASES: &[Case] = &[
         purpose: "A server that rounds 129 bits to something derives other keys than its member.",
         requirements: ["IKE-SA-019"],
         sources: ["RFC 3602 §5.3"],
-        catches: ["ike_accepts_any_key_length"],
-        run: |cx| offers_refused(cx, "phase1.key-length-refused", &["IKE-SA-019"], vec![
-            ("key length 0", Tamper::content(|m| edit::transform(m, 0, |a| attributes::set(a, class::KEY_LENGTH, 0)))),
-            ("key length 127", Tamper::content(|m| edit::transform(m, 0, |a| attributes::set(a, class::KEY_LENGTH, 127)))),
-            ("key length 129", Tamper::content(|m| edit::transform(m, 0, |a| attributes::set(a, class::KEY_LENGTH, 129)))),
-        ]),
+        catches: ["ike_accepts_any_key_length", "ike_omits_key_length"],
+        run: key_lengths,
     },
     case! {
         "IKER-027", "gdoi.phase1", Must, Ks,
@@ -352,31 +351,22 @@ pub(crate) const CASES: &[Case] = &[
     },
     case! {
         "IKER-030", "gdoi.phase1", Must, Ks,
-        title: "message 1 with a responder cookie is dropped",
-        purpose: "Only the server chooses that cookie; a foreign one belongs to an SA that does not exist.",
+        title: "a message under cookies that name no SA is dropped",
+        purpose: "Only the server chooses its cookie; a foreign one belongs to an SA that does not exist, and answering it \
+                  makes state and work for anyone.",
         requirements: ["IKE-CKY-004", "IKE-CKY-005"],
         sources: ["RFC 2408 §5.2"],
         catches: ["ike_foreign_responder_cookie_accepted"],
-        run: |cx| offers_refused(cx, "phase1.foreign-cookie-refused", &["IKE-CKY-004", "IKE-CKY-005"], vec![
-            ("CKY-R made up", Tamper::wire(|o| octets::set_responder_cookie(o, [7; 8]))),
-        ]),
+        run: foreign_cookies,
     },
     case! {
         "IKER-031", "gdoi.phase1", Must, Ks,
         title: "no acceptable transform: no message 2",
         purpose: "A server that answers with something else hands out keys under a suite that nobody agreed on.",
-        requirements: ["IKE-SA-027", "IKE-SA-030", "IKE-SA-007"],
-        sources: ["RFC 2408 §5.4"],
-        catches: ["ike_accepts_any_protocol"],
-        run: |cx| offers_refused(cx, "phase1.no-proposal-chosen", &["IKE-SA-007"], vec![
-            ("DES, MD5, group 1", Tamper::content(|m| edit::transform(m, 0, |a| {
-                attributes::set(a, class::ENCRYPTION, 1);
-                attributes::set(a, class::HASH, 1);
-                attributes::set(a, class::GROUP, 1);
-                attributes::remove(a, class::KEY_LENGTH);
-            }))),
-            ("protocol 2", Tamper::content(|m| edit::sa(m, |sa| sa.proposals.iter_mut().for_each(|p| p.protocol = 2)))),
-        ]),
+        requirements: ["IKE-SA-002", "IKE-SA-021", "IKE-SA-027"],
+        sources: ["RFC 2408 §5.4", "RFC 2409 §4"],
+        catches: ["ike_accepts_unconfigured_suite"],
+        run: nothing_acceptable,
     },
 ];
 
@@ -410,7 +400,7 @@ fn short_datagrams(cx: &mut Cx<'_>) -> Flow {
             "nothing",
             format!("{len} octets: {}", words(&seen)),
         );
-        still_answers(cx, &mut member)?;
+        still_answers(cx, &scene, &mut member, &["IKE-HDR-002"])?;
     }
     scene.finish(cx)
 }
@@ -430,6 +420,97 @@ fn payload_lengths(cx: &mut Cx<'_>) -> Flow {
             }
         })),
     ])
+}
+
+fn key_lengths(cx: &mut Cx<'_>) -> Flow {
+    let scene = KsScene::standard(cx)?;
+    drop(scene.phase1(cx, 0)?);
+    let bits = |bits: u16| Tamper::content(move |m| edit::transform(m, 0, |a| attributes::set(a, class::KEY_LENGTH, bits)));
+    refuse_offers(cx, &scene, "phase1.key-length-refused", &["IKE-SA-019"], vec![
+        ("key length 0", bits(0)),
+        ("key length 127", bits(127)),
+        ("key length 129", bits(129)),
+        ("key length 512", bits(512)),
+    ])?;
+    let mut member = scene.member(cx, 1);
+    member.tamper(Step::Main1, Tamper::content(|m| edit::transform(m, 0, |a| attributes::remove(a, class::KEY_LENGTH))));
+    sent(member.send_main1(cx.world))?;
+    let seen = member.collect(cx.world, WINDOW);
+    let served = seen.iter().any(|seen| seen.step == Step::Main2);
+    // Only the sender is bound to give the length; refusing an offer without it is this project's advice.
+    let check = Check::new("phase1.key-length-not-guessed", &["IKE-SA-019"]).level(Level::Should).at(cx.world.now());
+    cx.record(check.silence(!served, "no message 2", words(&seen), Confidence::WireAndControl));
+    still_answers(cx, &scene, &mut member, &["IKE-SA-019"])?;
+    scene.finish(cx)
+}
+
+fn foreign_cookies(cx: &mut Cx<'_>) -> Flow {
+    let scene = KsScene::standard(cx)?;
+    drop(scene.phase1(cx, 0)?);
+    let made_up = || Tamper::wire(|o| octets::set_responder_cookie(o, [7; 8]));
+    refuse_offers(cx, &scene, "phase1.foreign-cookie-refused", &["IKE-CKY-004"], vec![("CKY-R made up", made_up())])?;
+    let both = || {
+        Tamper::wire(|o| {
+            octets::set_initiator_cookie(o, [9; 8]);
+            octets::set_responder_cookie(o, [7; 8]);
+        })
+    };
+    let exchange = |kind: u8| both().and_wire(move |o| octets::set_exchange(o, kind)).and_wire(|o| octets::set_message_id(o, 77));
+    for (what, step, tamper) in [
+        ("message 3", Step::Main3, both()),
+        ("message 5", Step::Main5, both()),
+        ("message 5, own CKY-I", Step::Main5, made_up()),
+        ("GROUPKEY-PULL", Step::Main5, exchange(32)),
+        ("Informational", Step::Main5, exchange(5)),
+    ] {
+        let mut member = scene.member(cx, 1);
+        lead_to(cx, &mut member, step)?;
+        member.tamper(step, tamper);
+        sent(send(cx, &mut member, step))?;
+        let seen = member.collect(cx.world, WINDOW);
+        // A clear notification is allowed, and so are copies of what was answered before.
+        let served = seen.iter().any(|seen| !seen.repeat && seen.error_notify().is_none());
+        let observed = format!("{what}: {}", words(&seen));
+        cx.silence("phase1.unknown-cookies-dropped", &["IKE-CKY-005"], !served, "no answer", observed);
+        still_answers(cx, &scene, &mut member, &["IKE-CKY-005"])?;
+    }
+    scene.finish(cx)
+}
+
+fn nothing_acceptable(cx: &mut Cx<'_>) -> Flow {
+    let scene = KsScene::standard(cx)?;
+    drop(scene.phase1(cx, 0)?);
+    let suite = |encryption: u16, hash: u16, group: u16, bits: Option<u16>| {
+        Tamper::content(move |m| {
+            edit::transform(m, 0, |a| {
+                attributes::set(a, class::ENCRYPTION, encryption);
+                attributes::set(a, class::HASH, hash);
+                attributes::set(a, class::GROUP, group);
+                match bits {
+                    Some(bits) => attributes::set(a, class::KEY_LENGTH, bits),
+                    None => attributes::remove(a, class::KEY_LENGTH),
+                }
+            });
+        })
+    };
+    refuse_offers(cx, &scene, "phase1.no-proposal-chosen", &["IKE-SA-002"], vec![
+        ("DES, MD5, group 1", suite(1, 1, 1, None)),
+        ("3DES, SHA-1, group 2", suite(5, 2, 2, None)),
+        ("AES-256 where AES-128 is configured", suite(7, 4, 14, Some(256))),
+        ("group 2 where group 14 is configured", suite(7, 4, 2, Some(128))),
+    ])?;
+    refuse_offers(cx, &scene, "phase1.explicit-group-refused", &["IKE-SA-021"], vec![
+        ("a prime of five bits", Tamper::content(|m| edit::transform(m, 0, |a| {
+            attributes::remove(a, class::GROUP);
+            attributes::add(a, 5, 1);
+            a.0.push(Attribute::variable(6, vec![0x1d]));
+            a.0.push(Attribute::variable(7, vec![2]));
+        }))),
+        ("a prime beside a known group", Tamper::content(|m| edit::transform(m, 0, |a| {
+            a.0.push(Attribute::variable(6, vec![0x1d]));
+        }))),
+    ])?;
+    scene.finish(cx)
 }
 
 fn answer_is_one_of_the_offers(cx: &mut Cx<'_>) -> Flow {
