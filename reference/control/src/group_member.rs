@@ -78,7 +78,6 @@ pub struct GroupMember {
     timers: Timers<Timer>,
     next_serial: u64,
     counters: Counters,
-    transmits: VecDeque<Datagram>,
     events: VecDeque<Event>,
     rejections: BTreeMap<&'static str, u64>,
     dropped_outputs: u64,
@@ -154,7 +153,6 @@ impl GroupMember {
             timers,
             next_serial: 0,
             counters: Counters::default(),
-            transmits: VecDeque::new(),
             events: VecDeque::new(),
             rejections: BTreeMap::new(),
             dropped_outputs: 0,
@@ -176,6 +174,7 @@ impl GroupMember {
             IkeInput::Exchange(message) => self.pull_message(now, &message),
             IkeInput::Unbound(message) => match message.header.exchange {
                 ExchangeType::PUSH => self.push_message(now, &message),
+                _ if self.behaviour.has(Defect::GmExchangeTypeIgnored) => self.push_message(now, &message),
                 // REQ GDOI-NEG-194
                 _ => self.reject(now, Some(datagram.src), code::ACK_ROLE, "", Kept::StateKept),
             },
@@ -232,7 +231,7 @@ impl GroupMember {
 
     /// Gives the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Datagram> {
-        self.ike.poll_transmit().or_else(|| self.transmits.pop_front())
+        self.ike.poll_transmit()
     }
 
     /// Gives the next event.

@@ -146,6 +146,10 @@ pub(crate) struct FormRules {
     pub(crate) payload_after_signature: bool,
     pub(crate) parts_unpaired: bool,
     pub(crate) delete_unchecked: bool,
+    pub(crate) seq_anywhere: bool,
+    pub(crate) seq_length_ignored: bool,
+    pub(crate) unknown_skipped: bool,
+    pub(crate) late_delete_lost: bool,
 }
 
 /// Decrypts a PUSH and checks its form, sequence and signature excepted.
@@ -178,18 +182,27 @@ pub(crate) fn read(
     if chain.trailing().len() > block {
         return Err(code::PUSH_TRAILING);
     }
-    let mut payloads = chain.iter().peekable();
-    let Some(seq) = payloads.next_if(|payload| payload.kind == PayloadType::SEQ) else {
+    let first = chain.iter().next();
+    let Some(seq) = (if rules.seq_anywhere { chain.find(PayloadType::SEQ) } else { first }) else {
         return Err(code::PUSH_PAYLOADS);
     };
-    // REQ GDOI-PL-070
-    let sequence = Sequence::decode(seq.body).map_err(|error| error.code)?.0;
+    // REQ GDOI-NEG-139
+    if seq.kind != PayloadType::SEQ {
+        return Err(code::PUSH_PAYLOADS);
+    }
+    let sequence = read_sequence(seq.body, rules)?;
+    let seq_offset = seq.offset;
+    let mut payloads = chain
+        .iter()
+        .filter(|payload| payload.offset != seq_offset && !(rules.unknown_skipped && !belongs(payload.kind)))
+        .peekable();
     let mut deletes = Vec::new();
     while let Some(delete) = payloads.next_if(|payload| payload.kind == PayloadType::DELETE) {
         deletes.push(read_delete(delete.body, rules)?);
     }
     let sa = payloads.next_if(|payload| payload.kind == PayloadType::SA);
     let kd = payloads.next_if(|payload| payload.kind == PayloadType::KEY_DOWNLOAD);
+    while rules.late_delete_lost && payloads.next_if(|payload| payload.kind == PayloadType::DELETE).is_some() {}
     let sig = payloads.next_if(|payload| payload.kind == PayloadType::SIG);
     if payloads.next().is_some() && !rules.payload_after_signature {
         return Err(code::PUSH_PAYLOADS);
@@ -212,6 +225,20 @@ pub(crate) fn read(
         header,
         unpadded_length: u32::try_from(Header::LEN + chain.payload_octets()).unwrap_or(u32::MAX),
     })
+}
+
+/// Tells whether payloads of a type have a place in a PUSH.
+fn belongs(kind: PayloadType) -> bool {
+    [PayloadType::SEQ, PayloadType::DELETE, PayloadType::SA, PayloadType::KEY_DOWNLOAD, PayloadType::SIG].contains(&kind)
+}
+
+// REQ GDOI-PL-070 GDOI-NEG-140
+fn read_sequence(body: &[u8], rules: FormRules) -> Result<u32, Code> {
+    if rules.seq_length_ignored {
+        let octets = body.iter().copied().chain([0; 4]).take(4);
+        return Ok(octets.fold(0, |number, octet| number << 8 | u32::from(octet)));
+    }
+    Sequence::decode(body).map(|sequence| sequence.0).map_err(|error| error.code)
 }
 
 fn read_delete(body: &[u8], rules: FormRules) -> Result<Delete, Code> {

@@ -372,6 +372,22 @@ macro_rules! gdoi_defects {
                 "Accepts new PUSHes under a replaced KEK.";
             GmCookiePrefixMatch => "gm_cookie_prefix_match", "GDOI-NEG-132",
                 "Finds the KEK by the first half of its SPI.";
+            GmCookiesIgnored => "gm_cookies_ignored", "GDOI-NEG-131",
+                "Tries its KEK on every PUSH, whatever the cookies.";
+            GmExchangeTypeIgnored => "gm_exchange_type_ignored", "GDOI-NEG-135",
+                "Takes an acknowledgement with the cookies of its KEK for a PUSH.";
+            GmSeqAnywhere => "gm_seq_anywhere", "GDOI-NEG-139",
+                "Takes SEQ wherever it stands in a PUSH.";
+            GmSeqLengthIgnored => "gm_seq_length_ignored", "GDOI-NEG-140",
+                "Reads a SEQ payload of any length.";
+            GmUnknownPayloadSkipped => "gm_unknown_payload_skipped", "GDOI-NEG-182",
+                "Steps over payloads of a PUSH that it does not know.";
+            GmLateDeleteLost => "gm_late_delete_lost", "GDOI-NEG-179",
+                "Accepts Delete payloads behind KD and does not carry them out.";
+            GmEmptyPushDeletes => "gm_empty_push_deletes", "GDOI-NEG-161",
+                "Takes a PUSH of SEQ and SIG alone for the deletion of the KEK.";
+            GmCopyReinstallsKek => "gm_copy_reinstalls_kek", "REKEY-024",
+                "Counts anew under the current KEK when the PUSH that brought it comes again.";
             GmPushFlagsIgnored => "gm_push_flags_ignored", "GDOI-NEG-133",
                 "Accepts PUSH messages with any flags.";
             GmPushMessageIdIgnored => "gm_push_message_id_ignored", "GDOI-NEG-134",

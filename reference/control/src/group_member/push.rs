@@ -94,7 +94,9 @@ impl GroupMember {
         let spi = header.cookies();
         let half = self.behaviour.has(Defect::GmCookiePrefixMatch);
         let fits = |kek: &&RekeySa| kek.spi == spi || (half && kek.spi.get(..8) == spi.get(..8));
-        self.kek.iter().chain(&self.previous).find(fits).cloned().ok_or(code::PUSH_KEK)
+        let found = self.kek.iter().chain(&self.previous).find(fits).cloned();
+        let only = self.kek.clone().filter(|_| self.behaviour.has(Defect::GmCookiesIgnored));
+        found.or(only).ok_or(code::PUSH_KEK)
     }
 
     // REQ GDOI-NEG-133 GDOI-NEG-134 GDOI-PUSH-059
@@ -115,6 +117,10 @@ impl GroupMember {
             payload_after_signature: self.behaviour.has(Defect::GmPayloadAfterSigAccepted),
             parts_unpaired: self.behaviour.has(Defect::GmSaWithoutKdAccepted),
             delete_unchecked: self.behaviour.has(Defect::GmDeleteUnchecked),
+            seq_anywhere: self.behaviour.has(Defect::GmSeqAnywhere),
+            seq_length_ignored: self.behaviour.has(Defect::GmSeqLengthIgnored),
+            unknown_skipped: self.behaviour.has(Defect::GmUnknownPayloadSkipped),
+            late_delete_lost: self.behaviour.has(Defect::GmLateDeleteLost),
         };
         let (iv, key) = kek.iv_and_key();
         if message.header.flags == Flags::NONE && self.behaviour.has(Defect::GmPushClearAccepted) {
@@ -180,6 +186,9 @@ impl GroupMember {
             Plan { deletes: push.deletes, policy: None, new_kek: None, sas: Vec::new(), left_out: false, sids: None };
         let rules = self.rules(self.home.unwrap_or(0), false);
         let (Some(sa), Some(kd)) = (push.sa.as_deref(), push.kd.as_deref()) else {
+            if plan.deletes.is_empty() && self.behaviour.has(Defect::GmEmptyPushDeletes) {
+                plan.deletes.push(Delete { doi: DOI, protocol: 0, spi_size: 16, spis: vec![vec![0; 16]] });
+            }
             // A faulty member takes a policy without keys for one that changes nothing.
             return Ok(plan);
         };
@@ -318,6 +327,12 @@ impl GroupMember {
     /// Takes note of a copy. The latest PUSH may be acknowledged once more, an older one never.
     // REQ GDOI-NEG-142
     fn repeated_push(&mut self, now: Now, message: &UnboundMessage<'_>) {
+        if self.behaviour.has(Defect::GmCopyReinstallsKek)
+            && self.previous.as_ref().is_some_and(|previous| previous.spi == message.header.cookies())
+            && let Some(kek) = &mut self.kek
+        {
+            kek.sequence = 0;
+        }
         if self.recent.place(message.message) != Some(0) {
             return self.reject(now, Some(message.path.peer), code::PUSH_DUPLICATE, "", Kept::StateKept);
         }
