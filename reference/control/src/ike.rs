@@ -19,14 +19,18 @@ mod event;
 mod exchange;
 mod fragment;
 mod half_open;
+mod header;
 mod informational;
 mod initiator;
+mod keys;
 mod lenient;
 mod negotiate;
 mod output;
+mod payloads;
 mod receive;
 mod responder;
 mod sa;
+mod step;
 mod timeout;
 mod timer;
 

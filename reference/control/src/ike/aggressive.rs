@@ -4,10 +4,9 @@
 use hallmark_core::Now;
 use hallmark_wire::isakmp::{Chain, Flags, Header, PayloadType, SecurityAssociation};
 
-use super::exchange::{
-    Authenticated, Exchange, Inputs, Next, Refusal, State, agree, body, check_payloads, check_trailing, derive,
-    detect_nat, nonce,
-};
+use super::exchange::{Authenticated, Exchange, Next, Refusal, State, detect_nat};
+use super::keys::{Inputs, agree, derive};
+use super::payloads::{body, check_payloads, check_trailing, nonce};
 use super::sa::{Kept, Path};
 use super::{IkeEndpoint, auth, code, lenient};
 use crate::behaviour::Defect;

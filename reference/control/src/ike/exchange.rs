@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use hallmark_core::{Code, Duration, Instant, Now};
-use hallmark_crypto::ike::{Cbc, SkeyIds, cipher_key, nat_d, phase1_iv, skeyid_psk, skeyid_sig, skeyids};
-use hallmark_crypto::{CryptoError, DhKey, HashAlg, Secret, hash};
+use hallmark_crypto::ike::{Cbc, SkeyIds, nat_d};
+use hallmark_crypto::{CryptoError, DhKey, HashAlg, Secret};
 use hallmark_wire::error::DecodeError;
 use hallmark_wire::isakmp::{
     Built, Chain, Cookie, Flags, Header, Identification, PayloadType, SecurityAssociation, build_chain, vendor_id,
 };
 
-use super::code;
 use super::config::Suite;
 use super::sa::{Dpd, IkeSa, Kept, Mode, Path, Role, SaId, UsedIds, describe, flags, version};
 use super::timer::Timer;
@@ -235,188 +234,6 @@ pub(super) fn pad(octets: &mut Vec<u8>, block: usize, rng: &mut hallmark_core::R
             octets.push(rng.next_u32().to_be_bytes()[0] | 1);
         }
     }
-}
-
-/// Says what a message must and may hold.
-pub(super) fn check_payloads(
-    chain: &Chain<'_>,
-    mandatory: &[PayloadType],
-    behaviour: &Behaviour,
-) -> Result<(), Refusal> {
-    // REQ IKE-HDR-011
-    if chain.is_empty() {
-        return Err(Refusal::keep(code::FIRST_PAYLOAD));
-    }
-    for payload in chain.iter() {
-        let kind = payload.kind;
-        let refused = match kind {
-            PayloadType::VENDOR_ID | PayloadType::NOTIFY | PayloadType::NAT_D | PayloadType::NAT_OA => false,
-            // REQ IKE-PAY-010
-            PayloadType::CERT | PayloadType::CERT_REQ => {
-                behaviour.has(Defect::IkeCertreqRefused)
-                    && !mandatory.contains(&PayloadType::ID)
-                    && kind == PayloadType::CERT_REQ
-            }
-            PayloadType::SA
-            | PayloadType::KE
-            | PayloadType::ID
-            | PayloadType::HASH
-            | PayloadType::SIG
-            | PayloadType::NONCE => !mandatory.contains(&kind),
-            PayloadType::FRAGMENT => return Err(Refusal::keep(code::FRAGMENT_INNER)),
-            // REQ IKE-PAY-006
-            kind if kind.is_private() => behaviour.varies(Variant::IkePrivatePayloadRefused),
-            // REQ IKE-PAY-005
-            kind if kind.is_reserved() => !behaviour.has(Defect::IkeAcceptsReservedPayloads),
-            // REQ IKE-PAY-013
-            _ => true,
-        };
-        if refused {
-            let method = matches!(kind, PayloadType::HASH | PayloadType::SIG)
-                && (mandatory.contains(&PayloadType::HASH) || mandatory.contains(&PayloadType::SIG));
-            // REQ IKE-MM-030
-            let code = if method { code::METHOD } else { code::PAYLOAD_TYPE };
-            return Err(Refusal::keep(code).with(format!("payload {}", kind.0)));
-        }
-    }
-    for &kind in mandatory {
-        match chain.count(kind) {
-            1 => {}
-            // REQ IKE-PAY-014
-            0 if kind == PayloadType::ID && behaviour.has(Defect::IkeMissingIdAccepted) => {}
-            0 => {
-                let lost = behaviour.has(Defect::IkeMissingPayloadKills);
-                return Err(Refusal {
-                    lost,
-                    ..Refusal::keep(code::PAYLOAD_MISSING).with(format!("payload {}", kind.0))
-                });
-            }
-            // REQ IKE-PAY-012
-            _ if kind != PayloadType::SA && behaviour.has(Defect::IkeDuplicatePayloadAccepted) => {}
-            _ => return Err(Refusal::keep(code::PAYLOAD_DUPLICATE).with(format!("payload {}", kind.0))),
-        }
-    }
-    // REQ IKE-PAY-007
-    if behaviour.has(Defect::IkePayloadOrderMatters) && !mandatory.contains(&PayloadType::SA) {
-        let order: Vec<PayloadType> = chain.iter().map(|p| p.kind).filter(|k| mandatory.contains(k)).collect();
-        if order != mandatory {
-            return Err(Refusal::keep(code::PAYLOAD_TYPE).with("order"));
-        }
-    }
-    Ok(())
-}
-
-/// Checks the octets after the last payload of a clear message: up to three zero octets are padding.
-pub(super) fn check_trailing(chain: &Chain<'_>, behaviour: &Behaviour) -> Result<(), Refusal> {
-    let trailing = chain.trailing();
-    let strict = behaviour.varies(Variant::IkeClearTrailingRefused);
-    if trailing.is_empty() || (!strict && trailing.len() <= 3 && trailing.iter().all(|&o| o == 0)) {
-        return Ok(());
-    }
-    Err(Refusal::keep(code::TRAILING))
-}
-
-/// Gives the body of a mandatory payload.
-pub(super) fn body<'a>(chain: &Chain<'a>, kind: PayloadType) -> Result<&'a [u8], Refusal> {
-    chain.find(kind).map(|p| p.body).ok_or(Refusal::keep(code::PAYLOAD_MISSING))
-}
-
-/// Gives the nonce of a message.
-pub(super) fn nonce<'a>(chain: &Chain<'a>, behaviour: &Behaviour) -> Result<&'a [u8], Refusal> {
-    let nonce = body(chain, PayloadType::NONCE)?;
-    // REQ IKE-MM-007
-    if !(8..=256).contains(&nonce.len()) && !behaviour.has(Defect::IkeShortNonceAccepted) {
-        return Err(Refusal::keep(code::NONCE_LENGTH).with(format!("{} octets", nonce.len())));
-    }
-    Ok(nonce)
-}
-
-/// Computes the shared secret; refuses public values that are no good.
-pub(super) fn agree(dh: &DhKey, peer: &[u8], behaviour: &Behaviour) -> Result<Secret, Refusal> {
-    let width = dh.group().public_len();
-    let mut value = Cow::Borrowed(peer);
-    // REQ IKE-MM-009
-    if value.len() != width {
-        if !behaviour.has(Defect::IkeKeLengthNotChecked) {
-            return Err(Refusal::keep(code::KE_LENGTH).with(format!(
-                "{} octets for {}",
-                peer.len(),
-                dh.group().name()
-            )));
-        }
-        value.to_mut().resize(width, 1);
-    }
-    let secret = match dh.agree(&value) {
-        Ok(secret) => secret,
-        // REQ IKE-MM-010
-        Err(CryptoError::DhRange | CryptoError::DhResult) if behaviour.has(Defect::IkeAcceptsModpOne) => {
-            let mut weak = vec![0; dh.group().secret_len()];
-            if let (true, Some(last)) = (value.iter().any(|&o| o != 0), weak.last_mut()) {
-                *last = 1;
-            }
-            Secret::new(weak)
-        }
-        // REQ IKE-MM-011
-        Err(CryptoError::DhPoint) if behaviour.has(Defect::IkeAcceptsBadPoint) => {
-            Secret::new(vec![0; dh.group().secret_len()])
-        }
-        // Once a length was forced through, whatever follows is as good as anything.
-        Err(_) if behaviour.has(Defect::IkeKeLengthNotChecked) => Secret::new(vec![0; dh.group().secret_len()]),
-        Err(error) => return Err(error.into()),
-    };
-    // REQ IKE-KEY-004
-    if behaviour.has(Defect::IkeStripsSecretZeros) {
-        let stripped: Vec<u8> = secret.expose().iter().copied().skip_while(|&o| o == 0).collect();
-        return Ok(Secret::new(stripped));
-    }
-    Ok(secret)
-}
-
-/// Holds both sides' contributions, in the order initiator, responder.
-pub(super) struct Inputs<'a> {
-    pub(super) psk: Option<&'a Secret>,
-    pub(super) g_xy: &'a Secret,
-    pub(super) nonce_i: &'a [u8],
-    pub(super) nonce_r: &'a [u8],
-    pub(super) ke_i: &'a [u8],
-    pub(super) ke_r: &'a [u8],
-}
-
-/// Derives every key of phase 1 (sections 3.2 to 3.4).
-pub(super) fn derive(
-    suite: Suite,
-    cookies: (Cookie, Cookie),
-    inputs: &Inputs<'_>,
-    behaviour: &Behaviour,
-) -> Result<Box<Keyed>, Refusal> {
-    let skeyid = match (suite.auth.signs(), inputs.psk) {
-        (true, _) => skeyid_sig(suite.hash, inputs.nonce_i, inputs.nonce_r, inputs.g_xy.expose()),
-        (false, Some(psk)) => skeyid_psk(suite.hash, psk.expose(), inputs.nonce_i, inputs.nonce_r),
-        (false, None) => return Err(Refusal::lose(code::NO_PSK)),
-    };
-    let ids = skeyids(suite.hash, skeyid, inputs.g_xy.expose(), &cookies.0, &cookies.1);
-    let mut key = cipher_key(suite.hash, suite.cipher, ids.e.expose());
-    // REQ IKE-KEY-006
-    if ids.e.len() < suite.cipher.key_len() && behaviour.has(Defect::IkeExpandsWithSkeyidE) {
-        let mut wrong = [ids.e.expose(), key.expose()].concat();
-        wrong.truncate(suite.cipher.key_len());
-        key = Secret::new(wrong);
-    }
-    let iv = phase1_iv(suite.hash, suite.cipher, inputs.ke_i, inputs.ke_r);
-    let cbc = Cbc::new(suite.cipher, key, iv)?;
-    Ok(Box::new(Keyed {
-        ids,
-        first: cbc.clone(),
-        cbc,
-        ke_i: inputs.ke_i.to_vec(),
-        ke_r: inputs.ke_r.to_vec(),
-        own_hash: Vec::new(),
-    }))
-}
-
-/// Digests a whole message for duplicate detection.
-pub(super) fn digest(message: &[u8]) -> [u8; 32] {
-    hash(HashAlg::Sha256, &[message]).first_chunk().copied().unwrap_or([0; 32])
 }
 
 /// Makes the NAT-D payloads: the remote end first, then ours (IKE-NAT-002).

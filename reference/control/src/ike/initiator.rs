@@ -5,10 +5,9 @@ use hallmark_crypto::DhKey;
 use hallmark_wire::gdoi;
 use hallmark_wire::isakmp::{Chain, Header, Notify, NotifyType, PayloadType, SecurityAssociation};
 
-use super::exchange::{
-    Authenticated, Exchange, Inputs, Keyed, Next, PeerOffer, Refusal, State, agree, body, check_payloads,
-    check_trailing, derive, detect_nat, nat_d_payloads, nonce,
-};
+use super::exchange::{Authenticated, Exchange, Keyed, Next, PeerOffer, Refusal, State, detect_nat, nat_d_payloads};
+use super::keys::{Inputs, agree, derive};
+use super::payloads::{body, check_payloads, check_trailing, nonce};
 use super::sa::{Mode, Path, Role, SaId, join};
 use super::{IkeEndpoint, IkeEvent, NAT_T_PORT, Suite, auth, code, lenient, negotiate};
 use crate::behaviour::{Defect, Variant};

@@ -6,10 +6,9 @@ use hallmark_wire::isakmp::{
 };
 
 use super::event::{Effect, IkeEvent};
-use super::exchange::{
-    Authenticated, Exchange, Inputs, Next, PeerOffer, Refusal, State, agree, body, check_payloads, check_trailing,
-    derive, detect_nat, digest, nonce,
-};
+use super::exchange::{Authenticated, Exchange, Next, PeerOffer, Refusal, State, detect_nat};
+use super::keys::{Inputs, agree, derive, digest};
+use super::payloads::{body, check_payloads, check_trailing, nonce};
 use super::sa::{Mode, Path, Role, SaId, join};
 use super::timer::Timer;
 use super::{IkeEndpoint, code, identity_key, negotiate};
