@@ -57,6 +57,8 @@ pub struct Totals {
     pub pieces: usize,
     /// NAT keepalives.
     pub keepalives: usize,
+    /// Frames that should hold a message and hold none.
+    pub malformed: usize,
     /// Frames that hold anything else.
     pub others: usize,
     /// Checks that hold.
@@ -115,7 +117,8 @@ impl Dissection {
             let counter = match frame.kind {
                 Kind::IpFragment | Kind::IkeFragment => &mut totals.pieces,
                 Kind::Keepalive => &mut totals.keepalives,
-                Kind::NotOurs | Kind::Malformed => &mut totals.others,
+                Kind::NotOurs => &mut totals.others,
+                Kind::Malformed => &mut totals.malformed,
                 _ => &mut totals.messages,
             };
             *counter += 1;

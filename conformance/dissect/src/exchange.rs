@@ -41,8 +41,7 @@ pub(crate) fn informational(world: &mut World<'_>, frame: &mut Frame, sender: Se
         frame.note("in clear: nothing authenticates it");
         return;
     }
-    let verify = |exchange: &Exchange, header: &Header, chain: &Chain<'_>, keys: &IkeKeys| {
-        let _ = exchange;
+    let verify = |_: &Exchange, header: &Header, chain: &Chain<'_>, keys: &IkeKeys| {
         verify_first_hash(header, chain, keys, |keys, skeyid_a, rest| {
             Ok(("HASH(1)", informational_hash(keys.suite.hash, skeyid_a, header.message_id, rest)))
         })

@@ -12,6 +12,12 @@ use crate::frame::{Frame, Protection};
 /// The name and version of the form. Fields are added under the same version, never renamed or removed.
 pub const SCHEMA: &str = "hallmark.dissection/1";
 
+/// Gives the JSON schema of the form.
+#[must_use]
+pub const fn schema() -> &'static str {
+    include_str!("../schema/dissection-1.json")
+}
+
 /// Gives a dissection as JSON text.
 #[must_use]
 pub fn render(capture: &str, dissection: &Dissection) -> String {
@@ -41,6 +47,7 @@ pub fn value(capture: &str, dissection: &Dissection) -> Value {
             "undecodable": totals.undecodable,
             "pieces": totals.pieces,
             "keepalives": totals.keepalives,
+            "malformed": totals.malformed,
             "others": totals.others,
             "checks": { "ok": totals.ok, "failed": totals.failed, "not-checkable": totals.not_checkable },
         },

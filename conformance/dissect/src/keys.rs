@@ -110,7 +110,11 @@ pub(crate) struct IkeKeys {
 /// Gives the sets of keys that may belong to an SA, those that name it first.
 pub(crate) fn candidates(secrets: &Secrets, facts: &Facts) -> Vec<IkeKeys> {
     let bound = secrets.ike.iter().filter(|secret| secret.cookies == Some(facts.cookies));
-    let loose = secrets.ike.iter().filter(|secret| secret.cookies.is_none());
+    let may_be = |secret: &&IkeSecret| {
+        let named = secret.initiator_cookie.is_none_or(|cookie| facts.cookies.starts_with(&cookie));
+        secret.cookies.is_none() && named
+    };
+    let loose = secrets.ike.iter().filter(may_be);
     bound.chain(loose).flat_map(|secret| complete(secret, &secrets.psks, facts)).take(CANDIDATES).collect()
 }
 

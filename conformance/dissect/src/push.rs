@@ -13,6 +13,17 @@ use crate::policy::{judge_keys, read_policy, sids_are_little_endian};
 use crate::sequence::Judgement;
 use crate::session::{World, clear_chain, fill};
 
+/// A check, and the deviation without which it would not hold.
+type Verified = (Check, Option<Switch>);
+
+/// Holds one way to read a message.
+struct Reading {
+    score: u8,
+    plain: Vec<u8>,
+    verified: Verified,
+    origin: String,
+}
+
 /// Reads a PUSH.
 pub(crate) fn push(world: &mut World<'_>, frame: &mut Frame, header: &Header, body: &[u8]) {
     frame.kind = Kind::Push;
@@ -71,8 +82,8 @@ fn open(
     frame: &mut Frame,
     header: &Header,
     body: &[u8],
-    verify: impl Fn(&Chain<'_>, &Kek) -> (Check, Option<Switch>),
-) -> Option<(Vec<u8>, (Check, Option<Switch>))> {
+    verify: impl Fn(&Chain<'_>, &Kek) -> Verified,
+) -> Option<(Vec<u8>, Verified)> {
     let spi = header.cookies();
     let keks = world.keyring.keks(spi);
     if keks.is_empty() {
@@ -80,7 +91,7 @@ fn open(
         frame.protection = Protection::NotDecrypted(why);
         return None;
     }
-    let mut best: Option<(u8, Vec<u8>, (Check, Option<Switch>), String)> = None;
+    let mut best: Option<Reading> = None;
     for kek in &keks {
         let mut plain = body.to_vec();
         // REQ GDOI-PUSH-009: the downloaded IV starts every message anew.
@@ -90,25 +101,26 @@ fn open(
             return None;
         }
         let Ok(chain) = Chain::decode(header.next, &plain, &world.limits) else { continue };
-        let result = verify(&chain, kek);
-        let score = match result.0.verdict {
+        let verified = verify(&chain, kek);
+        let score = match verified.0.verdict {
             Verdict::Ok => 3,
             Verdict::NotCheckable => 2,
             Verdict::Failed => 1,
         };
-        if best.as_ref().is_none_or(|(known, ..)| score > *known) {
-            best = Some((score, plain, result, format!("{}, KEK from {}", kek.cipher, kek.origin)));
+        if best.as_ref().is_none_or(|known| score > known.score) {
+            let origin = format!("{}, KEK from {}", kek.cipher, kek.origin);
+            best = Some(Reading { score, plain, verified, origin });
         }
     }
-    let Some((_, plain, result, origin)) = best else {
+    let Some(best) = best else {
         let from: Vec<String> = keks.iter().map(|kek| kek.origin.clone()).collect();
         let detail = format!("wrong key: the KEK from {} decrypts it to no chain of payloads", from.join(" and "));
         frame.protection = Protection::NotDecrypted(detail.clone());
         frame.checks.push(Check::failed("decryption", detail));
         return None;
     };
-    frame.protection = Protection::Decrypted(origin);
-    Some((plain, result))
+    frame.protection = Protection::Decrypted(best.origin);
+    Some((best.plain, best.verified))
 }
 
 fn judge_header(frame: &mut Frame, header: &Header) {
@@ -166,7 +178,7 @@ fn judge_sequence(world: &mut World<'_>, frame: &mut Frame, spi: [u8; 16], numbe
 }
 
 /// Verifies SIG in every reading that is met in the field and says which one fits.
-fn verify_sig(ring: &Keyring, kek: Option<&Kek>, header: &Header, chain: &Chain<'_>) -> (Check, Option<Switch>) {
+fn verify_sig(ring: &Keyring, kek: Option<&Kek>, header: &Header, chain: &Chain<'_>) -> Verified {
     const NAME: &str = "SIG";
     let Some(sig) = chain.find(PayloadType::SIG) else {
         return (Check::failed(NAME, "a PUSH without SIG"), None);

@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub struct IkeSecret {
     /// CKY-I and CKY-R; none where the keys are not bound to an SA.
     pub cookies: Option<[u8; 16]>,
+    /// CKY-I where only that is known.
+    pub initiator_cookie: Option<[u8; 8]>,
     /// Encryption algorithm (class 1), hash (2), authentication method (3), group (4), key length (14).
     pub attributes: Vec<(u16, u64)>,
     /// g^xy.
@@ -134,11 +136,19 @@ impl Secrets {
             };
             let octets = |text: &str| hex::decode(text).map_err(|error| format!("ikev1_decryption_table: {error}"));
             let (cookie, enc_key) = (octets(cookie)?, octets(key)?);
+            let initiator_cookie: Option<[u8; 8]> = cookie.as_slice().try_into().ok();
+            let Some(initiator_cookie) = initiator_cookie else {
+                return Err(format!("ikev1_decryption_table: {line:?} has no cookie of 8 octets"));
+            };
+            // An entry with both cookies and some key says more about the same SA.
             let known = |secret: &IkeSecret| {
-                secret.enc_key == enc_key && secret.cookies.is_some_and(|cookies| cookies.starts_with(&cookie))
+                let keys = [&secret.enc_key, &secret.skeyid_e, &secret.skeyid, &secret.g_xy];
+                let same = secret.cookies.is_some_and(|cookies| cookies.starts_with(&initiator_cookie));
+                same && keys.iter().any(|key| !key.is_empty())
             };
             if !self.ike.iter().any(known) {
-                self.ike.push(IkeSecret { enc_key, ..IkeSecret::default() });
+                let initiator_cookie = Some(initiator_cookie);
+                self.ike.push(IkeSecret { initiator_cookie, enc_key, ..IkeSecret::default() });
             }
         }
         Ok(())
@@ -158,6 +168,7 @@ fn bound(secret: &file::IkeSecret) -> IkeSecret {
     let cookies = [secret.icookie.0.as_slice(), &secret.rcookie.0].concat();
     IkeSecret {
         cookies: cookies.try_into().ok(),
+        initiator_cookie: None,
         attributes: secret.phase1.iter().filter_map(|(class, value)| Some((class.parse().ok()?, *value))).collect(),
         g_xy: secret.g_xy.0.clone(),
         ni: secret.ni.0.clone(),
@@ -189,7 +200,7 @@ mod tests {
     #[test]
     fn lists_without_cookies_become_loose_keys_and_bound_ones_are_not_doubled() {
         let text = r#"{"psk": "p", "g_xy": ["01", "02"], "skeyid_e": ["0a", "0b"], "log_skeyid": ["aa", "bb"],
-            "log_skeyid_a": ["cc"], "ikev1_decryption_table": ["\"0101010101010101\",\"ff\"", "\"09\",\"ee\""],
+            "log_skeyid_a": ["cc"], "ikev1_decryption_table": ["\"0101010101010101\",\"ff\"", "\"0909090909090909\",\"ee\""],
             "ike": [{"icookie": "0101010101010101", "rcookie": "0202020202020202", "g_xy": "01", "enc_key": "ff",
                      "phase1": {"1": 7, "14": 128}}]}"#;
         let secrets = Secrets::parse(text).unwrap();
@@ -201,7 +212,7 @@ mod tests {
             (loose.cookies, &loose.g_xy, &loose.skeyid, &loose.skeyid_a),
             (None, &vec![2], &vec![0xbb], &vec![])
         );
-        assert_eq!(table.enc_key, [0xee]);
+        assert_eq!((table.initiator_cookie, table.enc_key.as_slice()), (Some([9; 8]), &[0xee][..]));
     }
 
     #[test]

@@ -196,6 +196,9 @@ impl IkeSa {
             frame.protection = Protection::NotDecrypted(self.no_keys(world.secrets));
             return None;
         }
+        // Where the negotiation was not captured, the secrets of this very SA say what was chosen.
+        let named = sets.iter().find(|keys| keys.bound).map(|keys| keys.suite);
+        self.facts.suite = self.facts.suite.or(named);
         let mut best: Option<(u8, Opened)> = None;
         let mut garbled: Option<DecodeError> = None;
         let mut ivs_tried = 0_usize;
