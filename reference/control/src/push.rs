@@ -268,4 +268,132 @@ impl ReceivedPush {
         });
         if fits { Ok(()) } else { Err(code::PUSH_SIGNATURE) }
     }
+
+    /// Tells whether the signature covers this much and no more; only a faulty member asks.
+    pub(crate) fn verifies_over(&self, key: &VerifyingKey, alg: HashAlg, prefix: bool, header: bool) -> bool {
+        let Some(signature) = self.signature.as_deref() else { return false };
+        let covered = Header { length: self.unpadded_length, flags: Flags::ENCRYPTION, ..self.header }.encode();
+        let prefix: &[u8] = if prefix { b"rekey" } else { &[] };
+        let header: &[u8] = if header { &covered } else { &[] };
+        let digest = hash(alg, &[prefix, header, &self.covered]);
+        key.verify_push(alg, &digest, false, signature).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDER: &[PayloadType] =
+        &[PayloadType::SEQ, PayloadType::DELETE, PayloadType::SA, PayloadType::KEY_DOWNLOAD, PayloadType::SIG];
+
+    fn body(kind: PayloadType) -> Vec<u8> {
+        match kind {
+            PayloadType::SEQ => vec![0, 0, 0, 1],
+            PayloadType::DELETE => hex::decode("0000000201040001000000ff").unwrap(),
+            _ => vec![1; 8],
+        }
+    }
+
+    fn read_kinds(kinds: &[PayloadType], rules: FormRules) -> Result<ReceivedPush, Code> {
+        let payloads: Vec<_> = kinds.iter().map(|kind| (*kind, body(*kind))).collect();
+        let chain = build_chain(&payloads);
+        let header = header([7; 16], chain.first, 0, &Behaviour::conforming());
+        read(header, &chain.octets, 16, &Limits::default(), rules)
+    }
+
+    #[test]
+    fn the_order_of_a_push_is_fixed_and_its_parts_go_together() {
+        use PayloadType as P;
+        assert!(read_kinds(ORDER, FormRules::default()).is_ok());
+        assert!(read_kinds(&[P::SEQ, P::SIG], FormRules::default()).is_ok(), "no effect, but well formed");
+        for wrong in [
+            [P::DELETE, P::SEQ, P::SA, P::KEY_DOWNLOAD, P::SIG].as_slice(),
+            &[P::SEQ, P::SA, P::KEY_DOWNLOAD, P::DELETE, P::SIG],
+            &[P::SEQ, P::KEY_DOWNLOAD, P::SA, P::SIG],
+            &[P::SEQ, P::SA, P::SIG],
+            &[P::SEQ, P::KEY_DOWNLOAD, P::SIG],
+            &[P::SEQ, P::SA, P::KEY_DOWNLOAD],
+            &[P::SEQ, P::SIG, P::SIG],
+            &[P::SEQ, P::SIG, P::NOTIFY],
+            &[P::SA, P::KEY_DOWNLOAD, P::SIG],
+        ] {
+            assert_eq!(read_kinds(wrong, FormRules::default()).err(), Some(code::PUSH_PAYLOADS), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn each_rule_of_form_can_be_left_out_by_a_faulty_reader() {
+        use PayloadType as P;
+        let all = FormRules {
+            signature_optional: true,
+            payload_after_signature: true,
+            parts_unpaired: true,
+            delete_unchecked: true,
+        };
+        assert!(read_kinds(&[P::SEQ, P::SA], all).is_ok());
+        assert!(read_kinds(&[P::SEQ, P::SIG, P::NOTIFY], all).is_ok());
+    }
+
+    #[test]
+    fn a_delete_names_doi_protocol_and_size_that_fit() {
+        let refused = |text: &str| read_delete(&hex::decode(text).unwrap(), FormRules::default()).err();
+        assert_eq!(refused("0000000201040001000000ff"), None);
+        for wrong in [
+            "0000000101040001000000ff",
+            "0000000204040001000000ff",
+            "0000000200040001000000ff",
+            "0000000201030001000000",
+            "00000002c8040001000000ff",
+        ] {
+            assert_eq!(refused(wrong), Some(code::PUSH_DELETE), "{wrong}");
+        }
+        assert!(refused("000000020104ffff000000ff").is_some());
+        assert!(refused("0000000201040000000000ff").is_some());
+    }
+
+    #[test]
+    fn more_than_one_block_behind_the_payloads_is_no_padding() {
+        let chain = build_chain(&[(PayloadType::SEQ, body(PayloadType::SEQ)), (PayloadType::SIG, vec![0; 4])]);
+        let header = header([7; 16], chain.first, 0, &Behaviour::conforming());
+        let mut octets = chain.octets;
+        let length = octets.len();
+        octets.resize(length + 16, 0);
+        assert!(read(header, &octets, 16, &Limits::default(), FormRules::default()).is_ok());
+        octets.resize(length + 17, 0);
+        let refused = read(header, &octets, 16, &Limits::default(), FormRules::default());
+        assert_eq!(refused.err(), Some(code::PUSH_TRAILING));
+    }
+
+    #[test]
+    fn a_built_push_is_the_published_vector() {
+        let vector = |name: &str| -> String {
+            include_str!("../../../fixtures/vectors/gdoi-appendix-a.txt")
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(" = ").map(str::to_owned))
+                .unwrap()
+        };
+        let octets = |name: &str| hex::decode(vector(name)).unwrap();
+        let key = SigningKey::rsa_from_primes(&octets("B.RSA_p"), &octets("B.RSA_q"), &[1, 0, 1]).unwrap();
+        let parts = PushParts {
+            spi: std::array::from_fn(|index| 0xa0 + index as u8),
+            sequence: 1,
+            deletes: Vec::new(),
+            sa: Some(octets("B.SA")[4..].to_vec()),
+            kd: Some(octets("B.KD")[4..].to_vec()),
+            cipher: CipherAlg::Aes128,
+            iv: &octets("B.KEK_IV"),
+            key: &octets("B.KEK_key"),
+            signing_key: &key,
+            hash: HashAlg::Sha256,
+            bare: false,
+        };
+        let datagram = build(&parts, &Behaviour::conforming(), &mut Rng::from_u64(1)).unwrap();
+        assert_eq!(hex::encode(hash(HashAlg::Sha256, &[&datagram])), vector("B.datagram_sha256"));
+        let header = Header::decode(&datagram).unwrap();
+        let limits = Limits::default();
+        let opened =
+            open(CipherAlg::Aes128, parts.iv, parts.key, header, &datagram[28..], &limits, FormRules::default());
+        assert!(opened.ok().unwrap().verify(&key.public(), HashAlg::Sha256, false).is_ok());
+    }
 }

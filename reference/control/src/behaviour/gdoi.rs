@@ -372,6 +372,18 @@ macro_rules! gdoi_defects {
                 "Accepts new PUSHes under a replaced KEK.";
             GmCookiePrefixMatch => "gm_cookie_prefix_match", "GDOI-NEG-132",
                 "Finds the KEK by the first half of its SPI.";
+            GmAnySignatureHash => "gm_any_signature_hash", "GDOI-NEG-152",
+                "Accepts a signature over any hash that it knows.";
+            GmSignaturePrefixOptional => "gm_signature_prefix_optional", "GDOI-NEG-153",
+                "Accepts a signature that leaves the prefix out.";
+            GmSignatureHeaderOptional => "gm_signature_header_optional", "GDOI-NEG-154",
+                "Accepts a signature that leaves the header out.";
+            GmNoEcdsa => "gm_no_ecdsa", "GDOI-PUSH-041",
+                "Registers with an ECDSA signing key and then verifies nothing with it.";
+            GmShortSignatureKeysOnly => "gm_short_signature_keys_only", "RSA-003",
+                "Registers with a signing key above 2048 bits and then verifies nothing with it.";
+            GmKeepsSigningKey => "gm_keeps_signing_key", "RSA-009",
+                "Keeps the signing key when a PUSH brings a new one.";
             GmCookiesIgnored => "gm_cookies_ignored", "GDOI-NEG-131",
                 "Tries its KEK on every PUSH, whatever the cookies.";
             GmExchangeTypeIgnored => "gm_exchange_type_ignored", "GDOI-NEG-135",

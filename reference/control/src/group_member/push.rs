@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use hallmark_core::{Code, Duration, Now};
-use hallmark_crypto::{CipherAlg, HashAlg};
+use hallmark_crypto::{CipherAlg, HashAlg, KeyKind, VerifyingKey};
 use hallmark_wire::gdoi::DOI;
 use hallmark_wire::isakmp::{Delete, ExchangeType, Flags, Header, Identification, Notify, NotifyType, PayloadType};
 
@@ -140,11 +140,34 @@ impl GroupMember {
         let hash = if self.behaviour.has(Defect::SighashDefaultOnly) { HashAlg::Sha1 } else { kek.hash };
         let bare = self.home_compat().has(Compat::SIG_BARE_DIGEST);
         let checked = push.verify(key, hash, bare);
+        if self.spoils_signature(key) {
+            return Err(code::PUSH_SIGNATURE);
+        }
+        if checked.is_err() && self.takes_signature_anyway(key, kek.hash, push) {
+            return Ok(());
+        }
         // REQ GDOI-NEG-155
         if checked.is_err() && self.behaviour.has(Defect::GmBareDigestAccepted) {
             return push.verify(key, hash, true);
         }
         checked
+    }
+
+    /// Tells whether a faulty member fails to verify what is right.
+    fn spoils_signature(&self, key: &VerifyingKey) -> bool {
+        let rsa = key.kind() == KeyKind::Rsa;
+        (!rsa && self.behaviour.has(Defect::GmNoEcdsa))
+            || (rsa && key.bits() > 2_048 && self.behaviour.has(Defect::GmShortSignatureKeysOnly))
+    }
+
+    /// Tells whether a faulty member verifies what is wrong.
+    // REQ GDOI-NEG-152 GDOI-NEG-153 GDOI-NEG-154
+    fn takes_signature_anyway(&self, key: &VerifyingKey, hash: HashAlg, push: &ReceivedPush) -> bool {
+        let hashes = [HashAlg::Md5, HashAlg::Sha1, HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512];
+        (self.behaviour.has(Defect::GmAnySignatureHash)
+            && hashes.iter().any(|hash| push.verify(key, *hash, false).is_ok()))
+            || (self.behaviour.has(Defect::GmSignaturePrefixOptional) && push.verifies_over(key, hash, false, true))
+            || (self.behaviour.has(Defect::GmSignatureHeaderOptional) && push.verifies_over(key, hash, true, false))
     }
 
     /// Does what a PUSH asks for that passed every check: completely or not at all.
@@ -243,6 +266,9 @@ impl GroupMember {
         }
         let mut new = RekeySa::new(kek_policy, material, sequence, now.mono);
         new.window = 0;
+        if rules.has(Defect::GmKeepsSigningKey) {
+            new.verifying.clone_from(&kek.verifying);
+        }
         Ok(Some(new))
     }
 
