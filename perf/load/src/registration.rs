@@ -17,6 +17,9 @@ use crate::member::{Member, Step};
 /// Time without an answer after which a message is sent again.
 const RESEND: Duration = Duration::from_secs(2);
 
+/// Key pairs and agreements that the bare work is measured over: enough for the coarse clock of the kernel.
+const BARE_ROUNDS: u32 = 1_000;
+
 /// Settings of a measurement.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -39,7 +42,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let group = Group::from_name(&options.group).with_context(|| format!("no group is called {}", options.group))?;
     ensure!((1..=60_000).contains(&options.members), "between 1 and 60000 members");
-    let bare = measure::bare_diffie_hellman(group, 200)?;
+    let bare = measure::bare_diffie_hellman(group, BARE_ROUNDS)?;
 
     let folder = std::env::temp_dir().join(format!("hallmark-perf-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
