@@ -60,8 +60,8 @@ struct Keys {
 }
 
 impl Member {
-    /// Makes a member and its first message. A short private exponent keeps the load generator light; the key server
-    /// cannot tell.
+    /// Makes a member and its first message. A short private exponent (for curves there is none) keeps the load
+    /// generator light; the key server cannot tell.
     pub(crate) fn new(
         address: SocketAddr,
         dh_group: Group,
@@ -69,14 +69,20 @@ impl Member {
         psk: &str,
         rng: &mut Rng,
     ) -> anyhow::Result<(Self, Vec<u8>)> {
-        let mut exponent = rng.vec(4);
-        exponent.push(3);
+        let dh = match dh_group {
+            Group::Ecp256 | Group::Ecp384 | Group::Ecp521 => DhKey::generate(dh_group, rng),
+            _ => {
+                let mut exponent = rng.vec(4);
+                exponent.push(3);
+                DhKey::from_private(dh_group, &exponent)?
+            }
+        };
         let sa_body = offer(dh_group).encode_body();
         let mut member = Self {
             address,
             group,
             psk: Secret::new(psk.as_bytes().to_vec()),
-            dh: DhKey::from_private(dh_group, &exponent)?,
+            dh,
             cookies: (rng.octets(), [0; 8]),
             sa_body,
             nonce: rng.vec(20),
