@@ -264,6 +264,8 @@ pub enum EventKind {
     MulticastJoin {
         /// The group address.
         group_address: IpAddr,
+        /// The UDP port of the group; 0 when the policy names none.
+        port: u16,
         /// The address of the interface.
         interface: Option<IpAddr>,
     },
@@ -319,6 +321,16 @@ impl EventKind {
     #[must_use]
     pub const fn is_secret(&self) -> bool {
         matches!(self, Self::KeyMaterial { .. } | Self::KekMaterial { .. } | Self::TekMaterial { .. })
+    }
+
+    /// Gives the level for a log: `debug` for what a peer can cause at will, `warn` for what an operator should look at.
+    #[must_use]
+    pub const fn level(&self) -> &'static str {
+        match self {
+            Self::Rejected { .. } | Self::Hint { .. } | Self::Phase1Started { .. } => "debug",
+            _ if self.is_warning() => "warn",
+            _ => "info",
+        }
     }
 
     /// Tells whether an operator should look at it.

@@ -6,6 +6,8 @@ mod pull;
 mod push;
 mod register;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};

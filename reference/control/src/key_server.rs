@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use hallmark_core::{Code, Datagram, Instant, Limits, Now, Rng};
 use hallmark_wire::isakmp::{ExchangeType, Identification};
 
-use crate::behaviour::Behaviour;
+use crate::behaviour::{Behaviour, Defect};
 use crate::code;
 use crate::config::{Compat, ConfigError, GroupConfig, KsConfig, PeerConfig};
 use crate::event::{Event, EventKind, Kept};
@@ -163,7 +163,6 @@ pub struct KeyServer {
     timers: Timers<Timer>,
     next_member: u64,
     next_serial: u64,
-    transmits: VecDeque<Datagram>,
     events: VecDeque<Event>,
     rejections: BTreeMap<&'static str, u64>,
     dropped_outputs: u64,
@@ -187,12 +186,14 @@ impl KeyServer {
         ike.export_keys = config.test.export_keys;
         ike.peers = config.peers.iter().map(peer_rule).collect();
         let ike = IkeEndpoint::new(ike, limits, rng.fork("ike"), now)?;
+        let repeats = behaviour.has(Defect::KsKeysSurviveRestart);
         let mut server = Self {
             behaviour,
             limits,
             ike,
             nonces: rng.fork("ks nonces"),
-            keys: rng.fork("ks keys"),
+            // REQ GDOI-SID-030
+            keys: if repeats { Rng::from_u64(1) } else { rng.fork("ks keys") },
             signing: rng.fork("ks signing"),
             groups: BTreeMap::new(),
             pulls: BTreeMap::new(),
@@ -202,7 +203,6 @@ impl KeyServer {
             timers: Timers::new(),
             next_member: 0,
             next_serial: 0,
-            transmits: VecDeque::new(),
             events: VecDeque::new(),
             rejections: BTreeMap::new(),
             dropped_outputs: 0,
@@ -257,7 +257,7 @@ impl KeyServer {
 
     /// Gives the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Datagram> {
-        self.ike.poll_transmit().or_else(|| self.transmits.pop_front())
+        self.ike.poll_transmit()
     }
 
     /// Gives the next event.
@@ -339,14 +339,6 @@ impl KeyServer {
     ) {
         *self.rejections.entry(code.as_str()).or_insert(0) += 1;
         self.push_event(now.mono, peer, EventKind::Rejected { code, detail: detail.into(), effect });
-    }
-
-    fn transmit(&mut self, datagram: Datagram) {
-        if self.transmits.len() >= self.limits.output_queue {
-            self.dropped_outputs += 1;
-            return;
-        }
-        self.transmits.push_back(datagram);
     }
 
     const fn new_member_id(&mut self) -> MemberId {

@@ -330,6 +330,7 @@ mod tests {
             payload_after_signature: true,
             parts_unpaired: true,
             delete_unchecked: true,
+            ..FormRules::default()
         };
         assert!(read_kinds(&[P::SEQ, P::SA], all).is_ok());
         assert!(read_kinds(&[P::SEQ, P::SIG, P::NOTIFY], all).is_ok());

@@ -270,14 +270,18 @@ impl Sadb {
         self.sas.values().map(Sa::ends).min()
     }
 
-    /// Gives the time at which the first policy runs out of keys, if nothing new comes.
+    /// Gives the time at which the first traffic runs out of keys, if nothing new comes. SAs with other selectors count
+    /// as successors when they overlap: a changed access list replaces the one before.
     pub(crate) fn exhausted_at(&self) -> Option<Instant> {
         let mut by_policy: BTreeMap<&[TrafficSelector], Instant> = BTreeMap::new();
         for sa in self.sas.values() {
             let end = by_policy.entry(&sa.selectors).or_insert(Instant::ZERO);
             *end = (*end).max(sa.ends());
         }
-        by_policy.into_values().min()
+        let covered = |selectors: &[TrafficSelector]| {
+            by_policy.iter().filter(|(other, _)| overlap(selectors, other)).map(|(_, end)| *end).max()
+        };
+        by_policy.keys().filter_map(|selectors| covered(selectors)).min()
     }
 
     fn predecessor_end(&self, sa: &Sa, now: Instant) -> Option<Instant> {
@@ -319,6 +323,12 @@ fn prefers(sa: &Sa, best: &Sa, now: Instant) -> bool {
         (true, true) => (sa.activates, sa.serial) > (best.activates, best.serial),
         (false, false) => sa.serial < best.serial,
     }
+}
+
+fn overlap(one: &[TrafficSelector], other: &[TrafficSelector]) -> bool {
+    let ranges = |a: AddressRange, b: AddressRange| a.first <= b.last && b.first <= a.last;
+    one == other
+        || one.iter().any(|a| other.iter().any(|b| ranges(a.src, b.src) && ranges(a.dst, b.dst)))
 }
 
 impl AddressRange {

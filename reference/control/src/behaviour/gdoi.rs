@@ -270,6 +270,42 @@ macro_rules! gdoi_defects {
                 "Sends the signature key of an LKH packet as class 2.";
             KsLkhVersionZero => "ks_lkh_version_zero", "GDOI-LKH-007",
                 "Sends LKH arrays with version 0.";
+            KsOnePullAtATime => "ks_one_pull_at_a_time", "GDOI-P1-010",
+                "Forgets every open PULL when another one begins.";
+            KsHashCoversPadding => "ks_hash_covers_padding", "GDOI-PULL-019",
+                "Verifies HASH(1) over the encryption padding as well.";
+            KsM1PayloadsUnchecked => "ks_m1_payloads_unchecked", "GDOI-NEG-008",
+                "Takes the first nonce and the first ID of M1, in any order and number.";
+            KsClearPullServed => "ks_clear_pull_served", "GDOI-NEG-027",
+                "Serves an M1 that comes in clear.";
+            KsGapFormIgnored => "ks_gap_form_ignored", "GDOI-NEG-043",
+                "Takes a request for sender ids in any form, and the sum of several.";
+            KsZeroRequestKills => "ks_zero_request_kills", "GDOI-NEG-045",
+                "Stops working on a request for no sender id.";
+            KsMemberDelayAdopted => "ks_member_delay_adopted", "GDOI-NEG-049",
+                "Makes the delay that a member sends the policy of the group.";
+            KsM4Repeated => "ks_m4_repeated", "GDOI-PULL-067",
+                "Sends M4 once more without being asked.";
+            KsOpenPullsKept => "ks_open_pulls_kept", "GDOI-PULL-071",
+                "Keeps PULLs that are never finished for as long as the phase 1 SA lives.";
+            KsPullUnderAnyDoi => "ks_pull_under_any_doi", "GDOI-P1-004",
+                "Serves PULL under a phase 1 SA of any DOI.";
+            KsDuplicateMembers => "ks_duplicate_members", "REG-019",
+                "Records a member anew each time it registers.";
+            KsPolicyTruncated => "ks_policy_truncated", "FRAG-009",
+                "Leaves out the SATs that do not fit one frame.";
+            KsM4InClear => "ks_m4_in_clear", "GDOI-SEC-003",
+                "Sends M4 without encryption.";
+            KsKeysSurviveRestart => "ks_keys_survive_restart", "GDOI-SID-030",
+                "Makes the same keys again after a restart.";
+            KsSidPacketMissing => "ks_sid_packet_missing", "GDOI-SID-012",
+                "Sends counter-mode keys without a SID packet.";
+            KsSidBitsMissing => "ks_sid_bits_missing", "GDOI-SID-015",
+                "Leaves NUMBER_OF_SID_BITS out of the SID packet.";
+            KsTekSpiShared => "ks_tek_spi_shared", "GDOI-PL-046",
+                "Gives all TEKs of a group the same SPI.";
+            KsWeakByDefault => "ks_weak_by_default", "GDOI-ALG-002",
+                "Uses DES and MD5 without the operator's consent.";
             GmHash2Unchecked => "gm_hash2_unchecked", "GDOI-PULL-049",
                 "Goes on without verifying HASH(2).";
             GmHash4Unchecked => "gm_hash4_unchecked", "GDOI-PULL-050",

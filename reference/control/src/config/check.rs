@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use hallmark_core::Duration;
 use hallmark_crypto::{CipherAlg, HashAlg, KeyKind};
 
+use crate::behaviour::Defect;
+
 use super::{ConfigError, GmConfig, GroupConfig, KsConfig, Transport};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -19,6 +21,12 @@ pub(super) fn key_server(config: &KsConfig) -> Result<(), ConfigError> {
     for (index, group) in config.groups.iter().enumerate() {
         if !ids.insert(group.id) {
             return Err(ConfigError::new(format!("group[{index}].id"), format!("{} is used twice", group.id)));
+        }
+        // REQ GDOI-ALG-002 GDOI-ALG-005
+        if config.test.behaviour.has(Defect::KsWeakByDefault) {
+            let all = ["des", "3des", "md5", "rsa1024"].map(str::to_owned);
+            self::group(group, &all, config.test.short_lifetimes)?;
+            continue;
         }
         self::group(group, &config.phase1.allow_weak, config.test.short_lifetimes)?;
     }

@@ -32,6 +32,7 @@ pub(super) struct RekeySa {
     pub(super) ack: Option<u16>,
     pub(super) source: Option<IpAddr>,
     pub(super) destination: Option<IpAddr>,
+    pub(super) destination_port: u16,
     pub(super) lkh: Option<Path>,
     /// For a replaced KEK: when it is forgotten.
     pub(super) forget: Instant,
@@ -51,6 +52,7 @@ impl RekeySa {
             ack: policy.ack,
             source: policy.source,
             destination: policy.destination,
+            destination_port: policy.destination_port,
             lkh: keys.path,
             forget: Instant::FAR_FUTURE,
         }

@@ -63,6 +63,7 @@ pub(super) struct KekPolicy {
     pub(super) ack: Option<u16>,
     pub(super) source: Option<IpAddr>,
     pub(super) destination: Option<IpAddr>,
+    pub(super) destination_port: u16,
 }
 
 /// Is the policy of a Data-Security SA: all SATs with one SPI.
@@ -192,6 +193,7 @@ fn read_kek(sak: &SaKek, rules: Rules<'_>) -> Result<KekPolicy, Code> {
         ack: basic(kek_attr::ACK_REQUESTED),
         source: sak.src.ip(),
         destination: sak.dst.ip(),
+        destination_port: sak.dst.port,
     })
 }
 

@@ -358,7 +358,8 @@ impl GroupMember {
         }
         if let Some(group_address) = wanted {
             let interface = self.config.group.multicast_interface;
-            self.event(now, None, EventKind::MulticastJoin { group_address, interface });
+            let port = self.kek.as_ref().map_or(0, |kek| kek.destination_port);
+            self.event(now, None, EventKind::MulticastJoin { group_address, port, interface });
         }
         self.joined = wanted;
     }

@@ -120,8 +120,7 @@ impl KeyServer {
 fn member_of(group: &Group, ack: &ReceivedAck, message: &UnboundMessage<'_>) -> Result<MemberId, Code> {
     let address = ack.identity.ip().ok_or(code::ACK_IDENTITY)?;
     let from = message.path.peer;
-    // Behind a NAT the member knows another address of itself than we do.
-    group.member_at(address, from).or_else(|| group.member_at(from.ip(), from)).ok_or(code::ACK_MEMBER)
+    group.member_at(address, from).or_else(|| group.nat_member_at(from)).ok_or(code::ACK_MEMBER)
 }
 
 /// Gives the KEK that protected the acknowledged PUSH. The encrypted form names the newest KEK, which the PUSH itself

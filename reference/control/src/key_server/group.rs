@@ -48,6 +48,8 @@ pub(super) struct Member {
     pub(super) rekeys_sent: u64,
     pub(super) acks: u64,
     pub(super) missed: u32,
+    /// The PUSH that clears it from the list, unless it registers again before that ends.
+    pub(super) leaving: Option<u64>,
 }
 
 /// Is a Rekey SA.
@@ -174,6 +176,14 @@ impl Group {
         ids.first().copied()
     }
 
+    /// Finds a member behind a NAT, which knows another address of itself than we do.
+    pub(super) fn nat_member_at(&self, from: SocketAddr) -> Option<MemberId> {
+        let ids = self.by_address.get(&from.ip())?;
+        ids.iter().copied().find(|id| {
+            self.members.get(id).is_some_and(|member| member.key.nat_port.is_some() && member.path.peer == from)
+        })
+    }
+
     pub(super) fn add_member(&mut self, id: MemberId, member: Member) {
         self.by_key.insert(member.key.clone(), id);
         self.by_address.entry(member.key.address).or_default().insert(id);
@@ -291,8 +301,14 @@ impl Group {
     /// Makes a complete set of keys.
     pub(super) fn make_generation(&self, now: Instant, rng: &mut Rng, behaviour: &Behaviour) -> Generation {
         let kek = self.make_kek(now, rng);
-        let teks =
+        let mut teks: Vec<Tek> =
             (0..self.config.teks.len()).filter_map(|policy| self.make_tek(policy, now, rng, behaviour)).collect();
+        // REQ GDOI-PL-046
+        if behaviour.has(Defect::KsTekSpiShared)
+            && let Some(spi) = teks.first().map(|tek| tek.spi)
+        {
+            teks.iter_mut().for_each(|tek| tek.spi = spi);
+        }
         Generation { kek, teks }
     }
 

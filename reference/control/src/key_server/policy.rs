@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use hallmark_core::{Duration, Instant};
 use hallmark_wire::gdoi::{
     Dialect, Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhUpdate, SaAttribute, SaKek, SaTek, Selector, TekBody,
-    gap_attr, kd_type, kek_attr, kek_key, lkh_key, tek_attr, tek_key,
+    gap_attr, kd_type, kek_attr, kek_key, lkh_key, sid_key, tek_attr, tek_key,
 };
 use hallmark_wire::isakmp::{Attribute, Attributes, Delete};
 
@@ -64,6 +64,10 @@ pub(super) fn sa_body(context: Context<'_>, kek: Option<&Kek>, gap: Option<Gap>,
     }
     for tek in teks {
         attributes.extend(sats(context, tek).into_iter().map(SaAttribute::Tek));
+    }
+    // REQ FRAG-009
+    if context.has(Defect::KsPolicyTruncated) {
+        attributes.truncate(24);
     }
     if context.has(Defect::KsSaOrderWrong) {
         attributes.reverse();
@@ -257,8 +261,13 @@ pub(super) fn kd_body(context: Context<'_>, keys: &Keys<'_>) -> Vec<u8> {
     {
         packets.remove(index);
     }
-    if let Some((bits, sids)) = &keys.sids {
+    // REQ GDOI-SID-012
+    if let Some((bits, sids)) = keys.sids.as_ref().filter(|_| !context.has(Defect::KsSidPacketMissing)) {
         let mut packet = KeyPacket::sids(u16::from(*bits), sids, &context.dialect());
+        // REQ GDOI-SID-015
+        if context.has(Defect::KsSidBitsMissing) {
+            packet.attributes.0.retain(|attribute| attribute.class != sid_key::BITS);
+        }
         // REQ GDOI-SID-014
         if context.has(Defect::KsSidPacketHasSpi)
             && let Some(tek) = keys.teks.first()

@@ -4,7 +4,7 @@ use hallmark_core::{Code, Duration, Instant, Now};
 use hallmark_crypto::ike::Cbc;
 use hallmark_wire::gdoi::{DOI, Gap, Sequence, gap_attr};
 use hallmark_wire::isakmp::{
-    AttributeValue, Built, ExchangeType, IdType, Identification, Notify, NotifyType, PayloadType, PayloadView,
+    AttributeValue, Built, ExchangeType, Flags, Header, IdType, Identification, Notify, NotifyType, PayloadType, PayloadView,
     build_chain,
 };
 
@@ -68,6 +68,16 @@ impl KeyServer {
     pub(super) fn pull_message(&mut self, now: Now, message: &ExchangeMessage<'_>) {
         let key = (message.sa, message.header.message_id);
         let body = message.body();
+        // REQ GDOI-NEG-027
+        if self.behaviour.has(Defect::KsClearPullServed)
+            && !message.header.flags.contains(Flags::ENCRYPTION)
+            && let Some(sa) = self.ike.sa(message.sa)
+        {
+            let header = Header { flags: Flags::ENCRYPTION, ..message.header };
+            let sealed = sa.exchange_cbc(key.1).encrypt(body.to_vec());
+            let whole = [header.encode().as_slice(), &sealed].concat();
+            return self.pull_message(now, &ExchangeMessage { header, message: whole.into(), ..*message });
+        }
         let result = match self.pulls.get(&key).map(|exchange| (&exchange.state, exchange.m1 == body)) {
             None => self.message1(now, message),
             // REQ GDOI-PULL-044: the stored M2, nothing new.
@@ -111,11 +121,19 @@ impl KeyServer {
     pub(super) fn pull_timeout(&mut self, now: Now, sa: SaId, message_id: u32) {
         let timing = self.config.phase1.retransmit;
         let Some(exchange) = self.pulls.get_mut(&(sa, message_id)) else { return };
-        if matches!(exchange.state, State::Done { .. }) {
+        if let State::Done { m4, .. } = &exchange.state {
+            // REQ GDOI-PULL-067
+            if self.behaviour.has(Defect::KsM4Repeated) {
+                let m4 = m4.clone();
+                self.ike.send_exchange(sa, &m4, false);
+            }
             self.pulls.remove(&(sa, message_id));
             return;
         }
         if exchange.sent >= timing.tries.max(1) {
+            if self.behaviour.has(Defect::KsOpenPullsKept) {
+                return;
+            }
             self.pulls.remove(&(sa, message_id));
             let peer = self.ike.sa(sa).map(|sa| sa.path().peer);
             return self.reject(now, peer, code::PULL_TIMEOUT, "", Kept::StateLost);
@@ -138,21 +156,33 @@ impl KeyServer {
         let Some(peer) = self.peer(message) else { return Err(keep(code::PULL_DOI)) };
         let Some(sa) = self.ike.sa(message.sa) else { return Err(keep(code::PULL_DOI)) };
         // REQ GDOI-P1-004 GDOI-P1-021
-        if sa.doi() != DOI && !peer.compat.has(Compat::DOI1) {
+        if sa.doi() != DOI && !peer.compat.has(Compat::DOI1) && !self.behaviour.has(Defect::KsPullUnderAnyDoi) {
             return Err(keep(code::PULL_DOI));
         }
         let cbc = sa.exchange_cbc(message_id);
         let (hash, skeyid_a) = (sa.hash(), sa.skeyid_a().clone());
         let ignore = self.behaviour.has(Defect::KsHash1Unchecked);
+        let padded = self.behaviour.has(Defect::KsHashCoversPadding);
         // REQ GDOI-PULL-025: HASH(1) first, then its content.
         let opened = open(&cbc, message.header, message.body(), &self.limits, |received, chain| {
-            let checked = verify(PullHash::One, hash, skeyid_a.expose(), message_id, received, chain.after_first());
+            // REQ GDOI-PULL-019
+            let padding = if padded { chain.trailing() } else { &[] };
+            let rest = [chain.after_first(), padding].concat();
+            let checked = verify(PullHash::One, hash, skeyid_a.expose(), message_id, received, &rest);
             if ignore { Ok(()) } else { checked }
         });
         let opened = opened.map_err(|code| self.bad_message(message.sa, code))?;
         let (ni, id) = self.read_m1(&opened).map_err(keep)?;
         let group = self.wanted_group(&id, peer.compat).map_err(keep)?;
         self.authorize(group, &peer).map_err(keep)?;
+        let open = self.pulls.range((message.sa, 0)..=(message.sa, u32::MAX)).count();
+        if self.behaviour.has(Defect::KsOpenPullsKept) && open >= self.limits.pulls_per_sa {
+            return Err(keep(code::PULL_EVICTED));
+        }
+        // REQ GDOI-P1-010
+        if self.behaviour.has(Defect::KsOnePullAtATime) {
+            self.pulls.retain(|_, exchange| matches!(exchange.state, State::Done { .. }));
+        }
         // REQ GDOI-PULL-040 GDOI-PULL-047: a message id serves one exchange.
         if !self.ike.claim_message_id(message.sa, message_id) {
             return Err(keep(code::PULL_MESSAGE_ID));
@@ -167,11 +197,20 @@ impl KeyServer {
     fn read_m1(&self, opened: &Opened) -> Result<(Vec<u8>, Identification), Code> {
         let payloads = opened.payloads();
         // REQ GDOI-NEG-004 GDOI-NEG-005 GDOI-NEG-006 GDOI-NEG-007 GDOI-NEG-008
+        let first = |kind| payloads.iter().find(|payload| payload.kind == kind);
         let (nonce, id) = match payloads.as_slice() {
             [nonce, id, rest @ ..] if harmless(rest) => (nonce, id),
+            _ if self.behaviour.has(Defect::KsM1PayloadsUnchecked) => {
+                let found = first(PayloadType::NONCE).zip(first(PayloadType::ID));
+                found.ok_or(code::PULL_PAYLOADS)?
+            }
             _ => return Err(code::PULL_PAYLOADS),
         };
         if (nonce.kind, id.kind) != (PayloadType::NONCE, PayloadType::ID) {
+            if self.behaviour.has(Defect::KsM1PayloadsUnchecked) && (id.kind, nonce.kind) == (PayloadType::NONCE, PayloadType::ID) {
+                let wanted = Identification::decode(nonce.body).map_err(|error| error.code)?;
+                return Ok((id.body.to_vec(), wanted));
+            }
             return Err(code::PULL_PAYLOADS);
         }
         if !nonce_fits(nonce.body) && !self.behaviour.has(Defect::KsNonceLengthUnchecked) {
@@ -312,6 +351,18 @@ impl KeyServer {
         let group_id = exchange.group;
         let opened = opened.map_err(|code| self.bad_message(message.sa, code))?;
         let requested = self.read_m3(&opened).map_err(|code| self.abandon(key, code))?;
+        // REQ GDOI-NEG-045
+        if requested == Some(0) && self.behaviour.has(Defect::KsZeroRequestKills) {
+            self.deaf = true;
+        }
+        // REQ GDOI-NEG-049
+        if self.behaviour.has(Defect::KsMemberDelayAdopted)
+            && let Some(gap) = opened.payloads().iter().find_map(|payload| Gap::decode(payload.body).ok())
+            && let Some(delay) = gap.attributes.uint(gap_attr::ACTIVATION_TIME_DELAY)
+            && let Some(group) = self.groups.get_mut(&group_id)
+        {
+            group.config.atd_secs = u16::try_from(delay).unwrap_or(u16::MAX);
+        }
         drop(opened);
         // REQ GDOI-NEG-017: the authorization may have been withdrawn since M1.
         if !self.behaviour.has(Defect::KsAuthorizationCached) {
@@ -338,6 +389,9 @@ impl KeyServer {
                 // REQ GDOI-NEG-043 GDOI-NEG-044
                 (gap_attr::SENDER_ID_REQUEST, AttributeValue::Basic(count)) if requested.is_none() => {
                     requested = Some(u64::from(*count));
+                }
+                (gap_attr::SENDER_ID_REQUEST, _) if self.behaviour.has(Defect::KsGapFormIgnored) => {
+                    requested = Some(requested.unwrap_or(0) + attribute.as_u64().unwrap_or(0));
                 }
                 // REQ GDOI-NEG-049: delays are policy of the group, not of a member.
                 (gap_attr::ACTIVATION_TIME_DELAY | gap_attr::DEACTIVATION_TIME_DELAY, AttributeValue::Basic(_)) => {}
@@ -472,7 +526,8 @@ impl KeyServer {
         let keys = &mut self.keys;
         let Some(group) = self.groups.get_mut(&group_id) else { return };
         let key = member_key(peer);
-        let known = group.find_member(&key);
+        // REQ REG-019
+        let known = group.find_member(&key).filter(|_| !self.behaviour.has(Defect::KsDuplicateMembers));
         let again = known.is_some();
         group.counters.registrations += 1;
         group.banned.remove(&key);
@@ -485,6 +540,7 @@ impl KeyServer {
                 member.registrations += 1;
                 member.sids = sids.to_vec();
                 member.missed = 0;
+                member.leaving = None;
             }
             None => {
                 let leaf = group.tree.as_mut().and_then(|tree| tree.insert(keys));
@@ -503,6 +559,7 @@ impl KeyServer {
                     rekeys_sent: 0,
                     acks: 0,
                     missed: 0,
+                    leaving: None,
                 };
                 group.add_member(id, member);
             }
@@ -652,7 +709,17 @@ impl KeyServer {
         if self.behaviour.has(Defect::KsHashTruncated) {
             hash.truncate(12);
         }
-        let mut message = sa.seal(ExchangeType::PULL, key.1, cbc, &with_hash(&hash, rest));
+        let built = with_hash(&hash, rest);
+        let mut message = sa.seal(ExchangeType::PULL, key.1, cbc, &built);
+        // REQ GDOI-SEC-003
+        if self.behaviour.has(Defect::KsM4InClear)
+            && matches!(which, PullHash::Four { .. })
+            && let Ok(header) = Header::decode(&message)
+        {
+            let length = u32::try_from(Header::LEN + built.octets.len()).unwrap_or(u32::MAX);
+            let header = Header { flags: Flags(0), length, ..header };
+            message = [header.encode().as_slice(), &built.octets].concat();
+        }
         // REQ GDOI-PULL-008
         if self.behaviour.has(Defect::KsCommitFlagSet)
             && let Some(flags) = message.get_mut(19)

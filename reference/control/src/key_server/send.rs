@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use hallmark_core::{Datagram, Duration, Instant, Now};
+use hallmark_core::{Duration, Instant, Now};
 use hallmark_wire::gdoi::LkhUpdate;
 
 use super::group::{Kek, MemberId, RING, Tek};
@@ -20,6 +20,8 @@ use crate::push::{self, PushParts};
 /// Members that one batch of a unicast PUSH goes to, and the pause between two batches.
 const BATCH: usize = 50;
 const PACE: Duration = Duration::from_millis(25);
+/// A PUSH under a KEK that a PUSH has just delivered waits so long, because nothing keeps the two in order.
+const SETTLE: Duration = Duration::from_millis(500);
 /// An acknowledgement is not missing before this time.
 // REQ GDOI-ACK-028
 const ACK_WAIT: Duration = Duration::from_secs(10);
@@ -158,18 +160,28 @@ impl KeyServer {
         for other in self.jobs.values_mut().filter(|other| other.kek_spi == kek.spi) {
             other.copies = other.copy;
         }
+        let content_clears = job.clears_members;
         if let Some(group) = self.groups.get_mut(&id) {
             group.counters.pushes += 1;
             for member in group.members.values_mut() {
                 member.rekeys_sent += 1;
+                if content_clears {
+                    member.leaving = Some(number);
+                }
                 member.sent.push_front((kek.spi, sequence));
                 member.sent.truncate(RING);
             }
         }
         let reply = CommandReply::Pushed { kek_spi: hex::encode(kek.spi), sequence, members: job.pending.len() };
         self.jobs_by_push.insert((kek.spi, sequence), number);
+        let start = if kek.delivered_by.is_some() { kek.created + SETTLE } else { now.mono };
+        job.copy_started = start.max(now.mono);
         self.jobs.insert(number, job);
-        self.job_due(now, number);
+        if start > now.mono {
+            self.timers.set(Timer::Job(number), start);
+        } else {
+            self.job_due(now, number);
+        }
         Some(reply)
     }
 
@@ -187,7 +199,7 @@ impl KeyServer {
                 self.send_batch(now, &mut job)
             }
             Stage::Waiting => {
-                self.conclude(now, job);
+                self.conclude(now, number, job);
                 return;
             }
         };
@@ -332,7 +344,7 @@ impl KeyServer {
         let finished = match job.multicast {
             Some(group) => {
                 if let Some(datagram) = job.datagrams.values().next() {
-                    self.transmit(Datagram::new(source, group, datagram.to_vec()));
+                    self.ike.send_on(Path { local: source, peer: group, marker: false }, datagram);
                     self.count_datagrams(job.group, 1);
                 }
                 true
@@ -411,7 +423,7 @@ impl KeyServer {
 
     /// Ends a PUSH: notes missing acknowledgements and gives up members that stay silent.
     // REQ GDOI-ACK-030 GDOI-ACK-031
-    fn conclude(&mut self, now: Now, job: PushJob) {
+    fn conclude(&mut self, now: Now, number: u64, job: PushJob) {
         self.jobs_by_push.remove(&(job.kek_spi, job.sequence));
         let mut removed = Vec::new();
         let mut events = Vec::new();
@@ -422,9 +434,6 @@ impl KeyServer {
         for id in job.pending.keys() {
             let Some(member) = group.members.get_mut(id) else { continue };
             if job.clears_members {
-                if member.registered <= job.started {
-                    removed.push((*id, "cleared"));
-                }
                 continue;
             }
             let expected =
@@ -453,9 +462,8 @@ impl KeyServer {
         }
         if job.clears_members {
             // Members that acknowledged are gone as well, unless they are back already.
-            let back = |registered: Instant| registered > job.started;
             let gone: Vec<MemberId> =
-                group.members.iter().filter(|(_, member)| !back(member.registered)).map(|(id, _)| *id).collect();
+                group.members.iter().filter(|(_, member)| member.leaving == Some(number)).map(|(id, _)| *id).collect();
             removed = gone.into_iter().map(|id| (id, "cleared")).collect();
         }
         for (peer, kind) in events {

@@ -1,0 +1,11 @@
+//! Key servers and group members against each other, in virtual time.
+
+#![expect(unreachable_pub, reason = "one test binary in several files")]
+
+mod acks;
+mod compat;
+mod keys;
+mod registration;
+mod rekey;
+mod switches;
+mod world;
