@@ -330,6 +330,12 @@ macro_rules! ike_defects {
                 "Sends clear notifies as often as it is asked.";
             IkeServesPullEarly => "ike_serves_pull_early", "IKE-MM-035",
                 "Serves later exchanges as soon as there are keys.";
+            IkeOddNatDKills => "ike_odd_nat_d_kills", "IKE-NAT-011",
+                "Stops working on a NAT-D of a wrong length.";
+            IkeNestedFragmentsAccepted => "ike_nested_fragments_accepted", "IKE-FRAG-010",
+                "Follows fragments inside of fragments.";
+            IkeDeafAfterManyPayloads => "ike_deaf_after_many_payloads", "IKE-DOS-006",
+                "Stops working after a message with more payloads than it looks at.";
             IkeAmplifies => "ike_amplifies", "IKE-DOS-013",
                 "Answers message 1 with many times its octets.";
         }

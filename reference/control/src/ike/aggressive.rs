@@ -4,7 +4,7 @@
 use hallmark_core::Now;
 use hallmark_wire::isakmp::{Chain, Flags, Header, PayloadType, SecurityAssociation};
 
-use super::exchange::{Authenticated, Exchange, Next, Refusal, State, detect_nat};
+use super::exchange::{Authenticated, Exchange, Next, Refusal, State};
 use super::keys::{Inputs, agree, derive};
 use super::payloads::{body, check_payloads, check_trailing, nonce};
 use super::sa::{Kept, Path};
@@ -98,9 +98,7 @@ impl IkeEndpoint {
         exchange.cookies = cookies;
         exchange.note_vendor_ids(&chain);
         self.note_requests(exchange, &chain)?;
-        if self.nat_t_on(exchange) {
-            exchange.nat = detect_nat(exchange, &chain, path, exchange.suite.hash);
-        }
+        self.note_nat(exchange, &chain, path)?;
         let id_r = body(&chain, PayloadType::ID)?;
         // REQ IKE-AM-007: a message 2 that does not verify may be forged, so the right one may still come.
         let proven = match self.check_proof(now, exchange, &keyed, &chain, id_r, path) {
@@ -160,9 +158,7 @@ impl IkeEndpoint {
                 check_trailing(&chain, &self.config.behaviour)?;
             }
             check_payloads(&chain, &[auth::auth_payload(exchange)], &self.config.behaviour)?;
-            if self.nat_t_on(exchange) {
-                exchange.nat = detect_nat(exchange, &chain, path, exchange.suite.hash);
-            }
+            self.note_nat(exchange, &chain, path)?;
             self.check_proof(now, exchange, &keyed, &chain, &id_body, path)
         });
         match outcome {

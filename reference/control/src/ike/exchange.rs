@@ -11,6 +11,7 @@ use hallmark_wire::isakmp::{
     Built, Chain, Cookie, Flags, Header, Identification, PayloadType, SecurityAssociation, build_chain, vendor_id,
 };
 
+use super::code;
 use super::config::Suite;
 use super::sa::{Dpd, IkeSa, Kept, Mode, Path, Role, SaId, UsedIds, describe, flags, version};
 use super::timer::Timer;
@@ -252,7 +253,7 @@ pub(super) fn nat_d_payloads(exchange: &Exchange, alg: HashAlg, behaviour: &Beha
 }
 
 /// Finds NATs from the peer's NAT-D payloads: (we are behind one, the peer is).
-pub(super) fn detect_nat(exchange: &Exchange, chain: &Chain<'_>, path: Path, alg: HashAlg) -> (bool, bool) {
+fn detect_nat(exchange: &Exchange, chain: &Chain<'_>, path: Path, alg: HashAlg) -> (bool, bool) {
     let (cky_i, cky_r) = exchange.cookies;
     let mut received = chain.iter().filter(|p| p.kind == PayloadType::NAT_D).map(|p| p.body);
     let Some(first) = received.next() else { return (false, false) };
@@ -263,6 +264,22 @@ pub(super) fn detect_nat(exchange: &Exchange, chain: &Chain<'_>, path: Path, alg
 }
 
 impl IkeEndpoint {
+    /// Finds NATs, when both sides know NAT traversal.
+    pub(super) fn note_nat(&mut self, exchange: &mut Exchange, chain: &Chain<'_>, path: Path) -> Result<(), Refusal> {
+        if !self.nat_t_on(exchange) {
+            return Ok(());
+        }
+        let alg = exchange.suite.hash;
+        // REQ IKE-NAT-011
+        let odd = chain.iter().any(|p| p.kind == PayloadType::NAT_D && p.body.len() != alg.len());
+        if odd && self.config.behaviour.has(Defect::IkeOddNatDKills) {
+            self.deaf = true;
+            return Err(Refusal::lose(code::DEAF));
+        }
+        exchange.nat = detect_nat(exchange, chain, path, alg);
+        Ok(())
+    }
+
     /// Lists the vendor ID payloads of a first or second message. A responder offers what the initiator offered, so
     /// that its answer is no larger than the question (IKE-DOS-013).
     pub(super) fn vendor_id_payloads(&mut self, peer: Option<&PeerOffer>) -> Vec<(PayloadType, Vec<u8>)> {

@@ -28,7 +28,7 @@ impl IkeEndpoint {
     }
 
     /// Steps 3 to 7: cookies, version, exchange type, flags, message id.
-    pub(super) fn locate(&self, header: &Header, path: Path, reassembled: bool) -> Result<Target, Refusal> {
+    pub(super) fn locate(&self, header: &Header, path: Path, depth: u8) -> Result<Target, Refusal> {
         let behaviour = &self.config.behaviour;
         let target = self.find(header)?;
         let first = target == Target::First;
@@ -48,8 +48,9 @@ impl IkeEndpoint {
         }
         if header.next == PayloadType::FRAGMENT {
             // REQ IKE-FRAG-006, IKE-FRAG-010
+            let nested = if behaviour.has(Defect::IkeNestedFragmentsAccepted) { 8 } else { 0 };
             return match target {
-                _ if reassembled => Err(Refusal::keep(code::FRAGMENT_INNER)),
+                _ if depth > nested => Err(Refusal::keep(code::FRAGMENT_INNER)),
                 Target::First => Err(Refusal::keep(code::FRAGMENT_UNKNOWN)),
                 _ if header.flags.contains(Flags::ENCRYPTION) => Err(Refusal::keep(code::FRAGMENT_FORM)),
                 target => Ok(target),
@@ -185,6 +186,10 @@ impl IkeEndpoint {
     /// Checks flag E and the length of a message that an SA must protect.
     pub(super) fn protected_form(&self, id: SaId, header: &Header, message: &[u8]) -> Result<(), Refusal> {
         if !header.flags.contains(Flags::ENCRYPTION) {
+            // REQ GDOI-NEG-027
+            if self.config.behaviour.has(Defect::KsClearPullServed) {
+                return Ok(());
+            }
             return Err(Refusal::keep(code::FLAGS).with("not encrypted"));
         }
         let block = self.sas.get(&id).map_or(16, |sa| sa.cipher().block_len());

@@ -5,7 +5,7 @@ use hallmark_crypto::DhKey;
 use hallmark_wire::gdoi;
 use hallmark_wire::isakmp::{Chain, Header, Notify, NotifyType, PayloadType, SecurityAssociation};
 
-use super::exchange::{Authenticated, Exchange, Keyed, Next, PeerOffer, Refusal, State, detect_nat, nat_d_payloads};
+use super::exchange::{Authenticated, Exchange, Keyed, Next, PeerOffer, Refusal, State, nat_d_payloads};
 use super::keys::{Inputs, agree, derive};
 use super::payloads::{body, check_payloads, check_trailing, nonce};
 use super::sa::{Mode, Path, Role, SaId, join};
@@ -191,8 +191,8 @@ impl IkeEndpoint {
         let mut keyed = derive(exchange.suite, exchange.cookies, &inputs, behaviour)?;
         exchange.note_vendor_ids(&chain);
         self.note_requests(exchange, &chain)?;
+        self.note_nat(exchange, &chain, path)?;
         if self.nat_t_on(exchange) {
-            exchange.nat = detect_nat(exchange, &chain, path, exchange.suite.hash);
             self.float(exchange);
         }
         let payloads = self.proof_payloads(exchange, &mut keyed)?;

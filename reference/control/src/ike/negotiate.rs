@@ -251,7 +251,7 @@ fn check_doi(config: &IkeConfig, rule: &PeerRule, offer: &SecurityAssociation) -
         DOI_GDOI => 0,
         DOI_IPSEC if config.doi == DOI_IPSEC || rule.doi1 => 1,
         // REQ IKE-SA-010
-        _ if behaviour.has(Defect::IkeAcceptsAnyDoi) => return Ok(()),
+        _ if behaviour.has(Defect::IkeAcceptsAnyDoi) || behaviour.has(Defect::KsPullUnderAnyDoi) => return Ok(()),
         doi => return Err(Refusal::keep(code::DOI).with(format!("DOI {doi}"))),
     };
     // REQ IKE-SA-013

@@ -18,7 +18,7 @@ impl IkeEndpoint {
     pub(super) fn receive<'d>(&mut self, now: Now, datagram: &'d Datagram) -> IkeInput<'d> {
         let outcome = if self.deaf { Err(Refusal::keep(code::DEAF)) } else { self.unwrap_datagram(now, datagram) };
         match outcome {
-            Ok(Some((path, message))) => self.message(now, path, Cow::Borrowed(message), false),
+            Ok(Some((path, message))) => self.message(now, path, Cow::Borrowed(message), 0),
             Ok(None) => IkeInput::Consumed,
             Err(refusal) => {
                 self.reject(refusal.code, datagram.src, refusal.detail);
@@ -69,14 +69,8 @@ impl IkeEndpoint {
         }
     }
 
-    /// Takes a whole message; `reassembled` when it came in fragments.
-    pub(super) fn message<'d>(
-        &mut self,
-        now: Now,
-        path: Path,
-        message: Cow<'d, [u8]>,
-        reassembled: bool,
-    ) -> IkeInput<'d> {
+    /// Takes a whole message; `depth` counts the layers of fragments that it came in.
+    pub(super) fn message<'d>(&mut self, now: Now, path: Path, message: Cow<'d, [u8]>, depth: u8) -> IkeInput<'d> {
         let header = match self.size(&message) {
             Ok(header) => header,
             Err(refusal) => {
@@ -87,7 +81,7 @@ impl IkeEndpoint {
                 return IkeInput::Consumed;
             }
         };
-        let target = match self.locate(&header, path, reassembled) {
+        let target = match self.locate(&header, path, depth) {
             Ok(target) => target,
             Err(refusal) => {
                 self.notify_refusal(now, &header, path, refusal.code);
@@ -105,7 +99,7 @@ impl IkeEndpoint {
             },
             Target::Sa(id) | Target::Exchange(id) if header.next == PayloadType::FRAGMENT => {
                 if let Some(whole) = self.fragment(now, id, &header, &message, path) {
-                    return self.message(now, path, Cow::Owned(whole), true);
+                    return self.message(now, path, Cow::Owned(whole), depth.saturating_add(1));
                 }
             }
             Target::First => self.first_message(now, &header, &message, path),
@@ -120,7 +114,7 @@ impl IkeEndpoint {
             }
             // REQ IKE-FRAG-011
             Target::Exchange(id)
-                if !reassembled
+                if depth == 0
                     && self.config.behaviour.has(Defect::IkeFragmentPoisons)
                     && self.exchanges.get(&id).is_some_and(|x| x.fragments_seen) =>
             {
@@ -153,7 +147,9 @@ impl IkeEndpoint {
         // REQ IKE-PAY-001, IKE-DOS-007
         let zero = text.ends_with(".length") && error.have == 0;
         let nested = text.starts_with("isakmp.attribute") || text.starts_with("isakmp.transform");
-        if (zero && behaviour.has(Defect::IkeDeafAfterZeroLength))
+        let many = text.ends_with(".too-many");
+        if (many && behaviour.has(Defect::IkeDeafAfterManyPayloads))
+            || (zero && behaviour.has(Defect::IkeDeafAfterZeroLength))
             || (nested && behaviour.has(Defect::IkeDeafAfterMalformed))
         {
             self.deaf = true;

@@ -6,7 +6,7 @@ use hallmark_wire::isakmp::{
 };
 
 use super::event::{Effect, IkeEvent};
-use super::exchange::{Authenticated, Exchange, Next, PeerOffer, Refusal, State, detect_nat};
+use super::exchange::{Authenticated, Exchange, Next, PeerOffer, Refusal, State};
 use super::keys::{Inputs, agree, derive, digest};
 use super::payloads::{body, check_payloads, check_trailing, nonce};
 use super::sa::{Mode, Path, Role, SaId, join};
@@ -202,9 +202,7 @@ impl IkeEndpoint {
         exchange.note_vendor_ids(&chain);
         self.note_requests(exchange, &chain)?;
         exchange.path = path;
-        if self.nat_t_on(exchange) {
-            exchange.nat = detect_nat(exchange, &chain, path, exchange.suite.hash);
-        }
+        self.note_nat(exchange, &chain, path)?;
         let mut payloads = self.share_payloads(&dh, &nonce_r);
         payloads.extend(self.certificate_requests(exchange));
         payloads.extend(self.nat_d_for(exchange));

@@ -225,8 +225,11 @@ fn pki2048() -> Pki {
     pki("rsa", 8)
 }
 
+/// Makes a signature block from HASH_I and the width of the key.
+type Block<'a> = &'a dyn Fn(&[u8], usize) -> Vec<u8>;
+
 /// Seals a message 5 whose signature block is made by `block` from HASH_I and the width of the key.
-fn forged(pair: &mut Pair, key: &SigningKey, block: &dyn Fn(&[u8], usize) -> Vec<u8>) -> Vec<u8> {
+fn forged(pair: &mut Pair, key: &SigningKey, block: Block<'_>) -> Vec<u8> {
     pair.connect();
     pair.pump_with(|index, _| index < 4);
     let (&id, _) = pair.i.exchanges.first_key_value().unwrap();
@@ -252,7 +255,7 @@ fn a_signature_block_that_is_not_full_of_padding_is_refused() {
     let short =
         |hash: &[u8], len: usize| [&[0, 1][..], &[0xff; 8], &[0], hash, &vec![0xaa; len - hash.len() - 11]].concat();
     let other_type = |hash: &[u8], len: usize| [&[0, 2][..], &vec![0x5a; len - hash.len() - 3], &[0], hash].concat();
-    let blocks: [(&dyn Fn(&[u8], usize) -> Vec<u8>, bool); 3] = [(&full, true), (&short, false), (&other_type, false)];
+    let blocks: [(Block<'_>, bool); 3] = [(&full, true), (&short, false), (&other_type, false)];
     for (block, good) in blocks {
         for lax in [false, true] {
             let r = if lax { with_defect(r.clone(), Defect::IkeLaxSignaturePadding) } else { r.clone() };

@@ -205,6 +205,12 @@ fn table(script: &mut Script) {
     }
     let mut pair = script.pair(config_i(), config_r());
     script.feed_datagram(&mut pair, &Datagram::new(addr("10.0.0.9:0"), addr(R), rows[0].clone()));
+    // A hundred payloads, and a good message after that.
+    let mut list = vec![(PayloadType::SA, payload(&rows[0], PayloadType::SA))];
+    list.extend((0..100).map(|_| (PayloadType::VENDOR_ID, vec![1; 4])));
+    let many = resized([&rows[0][..28], build_chain(&list).octets.as_slice()].concat());
+    script.feed(&mut pair, &many);
+    script.feed(&mut pair, &rows[0]);
 }
 
 /// Offers that only a whole SA payload can express.
@@ -762,6 +768,19 @@ fn nats(script: &mut Script) {
         }
     }
     script.pump(&mut pair);
+    // A NAT-D of one octet, and the right message after that.
+    let mut pair = script.pair(on(config_i()), on(config_r()));
+    let messages = until(&mut pair, if script.side == Side::R { 3 } else { 4 });
+    if let Some(good) = messages.last() {
+        let list = [
+            (PayloadType::KE, payload(good, PayloadType::KE)),
+            (PayloadType::NONCE, payload(good, PayloadType::NONCE)),
+            (PayloadType::NAT_D, vec![1]),
+        ];
+        let odd = resized([&good[..28], build_chain(&list).octets.as_slice()].concat());
+        script.feed(&mut pair, &odd);
+        script.feed(&mut pair, good);
+    }
     // An exchange on 4500 from its start, one without marker, a keepalive, and a peer without NAT-T.
     let mut pair = script.pair(on(config_i()), on(config_r()));
     pair.i.connect(pair.now, addr("10.0.0.2:4500"), addr("10.0.0.1:4500"), 0);
@@ -821,6 +840,7 @@ fn fragmented(script: &mut Script) {
             0 => order.reverse(),
             1 => parts[0].2[3] ^= 1,
             2 => order = vec![0],
+            6 => order.clear(),
             _ => {}
         }
         for (turn, &part) in order.iter().enumerate() {
@@ -854,8 +874,23 @@ fn fragmented(script: &mut Script) {
                 script.feed(&mut pair, &message);
             }
         }
+        if index == 6 {
+            let whole =
+                |id, data: &[u8]| hallmark_wire::isakmp::Fragment { id, number: 1, flags: 1, data: data.to_vec() };
+            let inner = fragment_of(fifth, &whole(1, fifth));
+            script.feed(&mut pair, &fragment_of(fifth, &whole(2, &inner)));
+            continue;
+        }
         script.feed(&mut pair, fifth);
     }
+}
+
+fn fragment_of(message: &[u8], fragment: &hallmark_wire::isakmp::Fragment) -> Vec<u8> {
+    let mut header = Header::decode(message).unwrap();
+    header.next = PayloadType::FRAGMENT;
+    header.flags = Flags::NONE;
+    let built = build_chain(&[(PayloadType::FRAGMENT, fragment.encode_body())]);
+    resized([header.encode().as_slice(), &built.octets].concat())
 }
 
 fn certificates(script: &mut Script) {
