@@ -6,9 +6,8 @@ use std::net::SocketAddr;
 use hallmark_core::Duration;
 use hallmark_crypto::{CipherAlg, HashAlg, KeyKind};
 
-use crate::behaviour::Defect;
-
 use super::{ConfigError, GmConfig, GroupConfig, KsConfig, Transport};
+use crate::behaviour::Defect;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
