@@ -36,7 +36,46 @@ macro_rules! case {
     };
 }
 
+mod gm_push;
 mod ks_phase1;
+mod ks_push;
+mod ks_pull;
 
 /// The modules with their cases.
-pub(crate) const MODULES: &[&[Case]] = &[ks_phase1::offer::CASES];
+pub(crate) const MODULES: &[&[Case]] = &[
+    gm_push::content::CASES,
+    gm_push::form::CASES,
+    gm_push::seq::CASES,
+    gm_push::sig::CASES,
+    ks_phase1::aggressive::CASES,
+    ks_phase1::answers::CASES,
+    ks_phase1::certificates::CASES,
+    ks_phase1::contact::CASES,
+    ks_phase1::cookies::CASES,
+    ks_phase1::dpd::CASES,
+    ks_phase1::exchange::CASES,
+    ks_phase1::fragments::CASES,
+    ks_phase1::informational::CASES,
+    ks_phase1::nat::CASES,
+    ks_phase1::offer::CASES,
+    ks_phase1::proof::CASES,
+    ks_phase1::repeats::CASES,
+    ks_phase1::robust::CASES,
+    ks_phase1::suites::CASES,
+    ks_pull::authorize::CASES,
+    ks_pull::exchange::CASES,
+    ks_pull::hierarchy::CASES,
+    ks_pull::keys::CASES,
+    ks_pull::members::CASES,
+    ks_pull::policy::CASES,
+    ks_pull::proof::CASES,
+    ks_pull::repeats::CASES,
+    ks_pull::request::CASES,
+    ks_pull::secrets::CASES,
+    ks_pull::sequence::CASES,
+    ks_pull::sids::CASES,
+    ks_pull::size::CASES,
+    ks_push::copies::CASES,
+    ks_push::form::CASES,
+    ks_push::sequence::CASES,
+];
