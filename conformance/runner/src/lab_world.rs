@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use hallmark_core::{Datagram, Instant, Now, Rng, UnixTime};
+use hallmark_catalogue::{CaseInfo, Need};
+use hallmark_core::{Datagram, Duration, Instant, Now, Rng, UnixTime};
 use hallmark_lab::{HostId, HostSpec, Lab, Node};
 use hallmark_probe::world::{KeyRecord, Party, Role, Unavailable, World};
 use hallmark_suite::Case;
@@ -11,6 +12,7 @@ use hallmark_suite::Case;
 use crate::schedule::{RecordedWorld, Worlds};
 use crate::subject::{LabSubject, LabSubjects};
 use crate::transcript::{Entry, Transcript};
+use crate::watch::Watch;
 
 /// The GDOI port of every party.
 const GDOI_PORT: u16 = 848;
@@ -19,9 +21,14 @@ const SUBJECTS: u8 = 3;
 /// Hosts that a lab world has for the tester.
 const TESTERS: u8 = 12;
 /// Where the wall clocks of a lab start: 1 June 2026, inside the validity of every certificate that the tester issues.
-const WALL_START: UnixTime = UnixTime::from_secs(1_780_272_000);
+pub(crate) const WALL_START: UnixTime = UnixTime::from_secs(1_780_272_000);
 /// A case that lets more time pass than this has lost its way.
 const LONGEST: Instant = Instant::from_secs(400 * 86_400);
+
+/// Time passes in steps of this size, so that a case that never ends is noticed.
+const STRIDE: Duration = Duration::from_secs(3_600);
+/// Real time that one case may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Makes lab worlds.
 pub struct LabWorlds<S> {
@@ -30,8 +37,16 @@ pub struct LabWorlds<S> {
 }
 
 impl<S: LabSubjects> Worlds for LabWorlds<S> {
-    fn make<'a>(&'a self, _case: &Case, rng: Rng) -> Result<Box<dyn RecordedWorld + 'a>, String> {
-        Ok(Box::new(LabWorld::new(&self.subjects, rng)))
+    fn make<'a>(&'a self, _case: &Case, rng: Rng, watch: Watch<'a>) -> Result<Box<dyn RecordedWorld + 'a>, String> {
+        Ok(Box::new(LabWorld::new(&self.subjects, rng, watch)))
+    }
+
+    fn lacks(&self, case: &CaseInfo) -> Option<(String, String)> {
+        case.needs.contains(&Need::Datapath).then(|| ("world.datapath".to_owned(), "false".to_owned()))
+    }
+
+    fn patience(&self, _case: &CaseInfo) -> Duration {
+        PATIENCE
     }
 }
 
@@ -47,11 +62,15 @@ struct LabWorld<'s> {
     queued: VecDeque<(Party, Datagram)>,
     transcript: Transcript,
     starts: u32,
+    watch: Watch<'s>,
 }
 
 impl<'s> LabWorld<'s> {
-    fn new(subjects: &'s dyn LabSubjects, rng: Rng) -> Self {
+    fn new(subjects: &'s dyn LabSubjects, rng: Rng, watch: Watch<'s>) -> Self {
         let mut lab = Lab::new(rng.fork("lab").next_u64());
+        lab.set_epoch(WALL_START);
+        // The tap is for tests of the lab itself; a run keeps what the tester sees.
+        lab.set_tap_limit(0);
         let mut hosts = BTreeMap::new();
         let mut addresses = BTreeMap::new();
         let mut add = |lab: &mut Lab, party: Party, name: String, ip: Ipv4Addr| {
@@ -72,7 +91,18 @@ impl<'s> LabWorld<'s> {
         for host in &testers {
             lab.bind(*host);
         }
-        Self { lab, subjects, hosts, addresses, testers, rng, queued: VecDeque::new(), transcript: Transcript::default(), starts: 0 }
+        Self {
+            lab,
+            subjects,
+            hosts,
+            addresses,
+            testers,
+            rng,
+            queued: VecDeque::new(),
+            transcript: Transcript::default(),
+            starts: 0,
+            watch,
+        }
     }
 
     fn host_of(&self, ip: IpAddr) -> Option<HostId> {
@@ -98,9 +128,18 @@ impl<'s> LabWorld<'s> {
 
     /// Lets time pass until the next datagram arrives at a tester party.
     fn arrival(&mut self, deadline: Instant) -> Option<(Party, Datagram)> {
-        let received = self.lab.recv_any(&self.testers, deadline.min(LONGEST));
-        self.collect_logs();
-        let (host, datagram) = received?;
+        let deadline = deadline.min(LONGEST);
+        let (host, datagram) = loop {
+            self.watch.check();
+            let stride = deadline.min(self.lab.now() + STRIDE);
+            let received = self.lab.recv_any(&self.testers, stride);
+            self.collect_logs();
+            match received {
+                Some(received) => break received,
+                None if stride == deadline => return None,
+                None => {}
+            }
+        };
         self.record(false, &datagram);
         let party = self.hosts.iter().find(|(_, known)| **known == host).map_or(Party::Tester(0), |(party, _)| *party);
         Some((party, datagram))
@@ -201,19 +240,16 @@ impl World for LabWorld<'_> {
 
     fn crash(&mut self, subject: u8) -> Result<(), Unavailable> {
         let host = self.subject_host(subject)?;
-        self.lab.detach(host);
+        self.lab.crash(host);
         self.console(format!("crashed subject {subject}"));
         Ok(())
     }
 
     fn command(&mut self, subject: u8, request: &str) -> Result<String, Unavailable> {
         let host = self.subject_host(subject)?;
-        let now = Now::new(self.lab.now(), self.wall());
-        let node = self.lab.node_mut::<LabNode>(host);
-        let node = node.ok_or_else(|| Unavailable::Failed(format!("subject {subject} does not run")))?;
-        let answer = node.subject.command(now, request).map_err(Unavailable::Failed)?;
-        // What the command made the subject say and plan is taken up by the lab at once.
-        self.lab.kick(host);
+        let answer = self.lab.with_node(host, |node: &mut LabNode, now| node.subject.command(now, request));
+        let answer = answer.ok_or_else(|| Unavailable::Failed(format!("subject {subject} does not run")))?;
+        let answer = answer.map_err(Unavailable::Failed)?;
         self.console(format!("subject {subject}: {request}"));
         Ok(answer)
     }
@@ -235,6 +271,16 @@ impl World for LabWorld<'_> {
 impl RecordedWorld for LabWorld<'_> {
     fn finish(mut self: Box<Self>) -> Transcript {
         self.collect_logs();
+        let faults = self.lab.faults();
+        if faults.stale_timers > 0 || faults.runaway_outputs > 0 {
+            // The subject spins: whatever was judged meanwhile rests on a clock that stood still.
+            self.transcript.fault = Some(format!(
+                "the subject spins: {} timeouts in the past, {} endless outputs",
+                faults.stale_timers, faults.runaway_outputs
+            ));
+        } else if faults.inbox_overflows > 0 {
+            self.transcript.fault = Some(format!("{} datagrams to the tester were lost", faults.inbox_overflows));
+        }
         self.transcript
     }
 

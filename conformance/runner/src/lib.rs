@@ -6,11 +6,15 @@
 
 pub mod lab_world;
 pub mod process;
+pub mod prove;
 pub mod schedule;
 pub mod socket_world;
 pub mod subject;
+pub mod survey;
 pub mod transcript;
+pub mod watch;
 
 pub use schedule::{Finished, Plan, Progress, RecordedWorld, Worlds, run};
 pub use subject::{LabSubject, LabSubjects};
 pub use transcript::{Entry, Transcript};
+pub use watch::{Break, Watch};

@@ -32,6 +32,8 @@ pub struct ProcessLauncher {
     pub folder: PathBuf,
     /// Lines added to the `[test]` part of the configuration: defects and variants for a subject that has them.
     pub test_lines: String,
+    /// Arguments that follow `--config FILE`.
+    pub arguments: Vec<String>,
     serial: AtomicU32,
 }
 
@@ -39,7 +41,7 @@ impl ProcessLauncher {
     /// Makes a launcher.
     #[must_use]
     pub const fn new(command: Vec<String>, folder: PathBuf, test_lines: String) -> Self {
-        Self { command, folder, test_lines, serial: AtomicU32::new(0) }
+        Self { command, folder, test_lines, arguments: Vec::new(), serial: AtomicU32::new(0) }
     }
 
     fn config_text(&self, config: &str, control: &Path, clock_rate: f64) -> String {
@@ -66,7 +68,9 @@ impl Launcher for ProcessLauncher {
             })
             .arg("--config")
             .arg(&file)
-            .stdin(Stdio::null())
+            .args(&self.arguments)
+            // A pipe that closes with this program: a subject may end itself by it when the tester is killed.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

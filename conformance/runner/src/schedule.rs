@@ -1,24 +1,34 @@
 //! Runs cases, several at a time, and gives each its verdict.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
-use hallmark_catalogue::{CaseResult, Decision, Outcome, TroubleKind, decide};
+use hallmark_catalogue::{CaseInfo, CaseResult, Decision, Outcome, TroubleKind, decide};
 use hallmark_core::Rng;
 use hallmark_probe::world::World;
 use hallmark_suite::{Case, Cx, Stop};
 
 use crate::transcript::Transcript;
+use crate::watch::{Break, Watch};
 
 /// Makes the world that one attempt at a case runs in. Every attempt gets a fresh one.
 pub trait Worlds: Sync {
-    /// Makes a world whose every random choice comes from `rng`.
+    /// Makes a world whose every random choice comes from `rng`. Whenever it lets time pass, it asks the watch.
     ///
     /// # Errors
     /// Gives the reason as text when the world cannot be built: the attempt is an error, not a verdict.
-    fn make<'a>(&'a self, case: &Case, rng: Rng) -> Result<Box<dyn RecordedWorld + 'a>, String>;
+    fn make<'a>(&'a self, case: &Case, rng: Rng, watch: Watch<'a>) -> Result<Box<dyn RecordedWorld + 'a>, String>;
+
+    /// Says what such a world lacks for a case, as leaf and value of the declaration of support; such a case does not
+    /// apply and is not run.
+    fn lacks(&self, case: &CaseInfo) -> Option<(String, String)>;
+
+    /// Says how long one attempt may take in real time before it counts as lost.
+    fn patience(&self, case: &CaseInfo) -> Duration;
 }
 
 /// A world that keeps what happened in it.
@@ -38,6 +48,8 @@ pub struct Plan {
     pub seed: u64,
     /// Cases that run at once.
     pub jobs: usize,
+    /// Times that each case is run; every attempt has random choices of its own.
+    pub repeat: u32,
     /// Further attempts at a case that ended as error or inconclusive; a failure is never tried again.
     pub retries: u32,
     /// Ends the run after so many failures.
@@ -48,7 +60,7 @@ pub struct Plan {
 pub struct Finished {
     /// The case.
     pub case: &'static Case,
-    /// Its result; the evidence path and reproduce command are still empty.
+    /// Its result; who runs the plan may add evidence path, reproduce command and waiver.
     pub result: CaseResult,
     /// One record per attempt.
     pub transcripts: Vec<Transcript>,
@@ -58,9 +70,14 @@ pub struct Finished {
 pub enum Progress<'a> {
     /// A case starts.
     Started(&'static Case),
-    /// A case has its verdict.
-    Finished(&'a Finished),
+    /// A case has its verdict. What is changed in the result stays changed.
+    Finished(&'a mut Finished),
+    /// Nothing happened for a while.
+    Waiting,
 }
+
+/// How long nothing may happen before that is told.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Runs the plan. Results come through `progress` as they are there, and are returned in the order of the plan, so
 /// that they do not depend on the number of jobs. A case without a result (stopped early) is missing.
@@ -78,7 +95,7 @@ pub fn run(
     let mut results: BTreeMap<usize, CaseResult> = BTreeMap::new();
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
-        for _ in 0..plan.jobs.max(1) {
+        for _ in 0..plan.jobs.clamp(1, plan.cases.len().max(1)) {
             let sender = sender.clone();
             let next = &next;
             scope.spawn(move || {
@@ -88,7 +105,7 @@ pub fn run(
                     if stop.load(Ordering::SeqCst) || sender.send(Message::Started(index)).is_err() {
                         break;
                     }
-                    let finished = run_case(case, plan, worlds);
+                    let Some(finished) = run_case(case, plan, worlds, stop) else { break };
                     if sender.send(Message::Done(index, Box::new(finished))).is_err() {
                         break;
                     }
@@ -97,11 +114,19 @@ pub fn run(
         }
         drop(sender);
         let mut failures = 0;
-        for message in receiver {
+        loop {
+            let message = match receiver.recv_timeout(TICK) {
+                Ok(message) => message,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    progress(Progress::Waiting);
+                    continue;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            };
             match message {
                 Message::Started(index) => progress(Progress::Started(plan.cases[index])),
-                Message::Done(index, finished) => {
-                    progress(Progress::Finished(&finished));
+                Message::Done(index, mut finished) => {
+                    progress(Progress::Finished(&mut finished));
                     failures += usize::from(finished.result.is_unexpected(false));
                     results.insert(index, finished.result);
                     if plan.max_fail.is_some_and(|limit| failures >= limit) {
@@ -114,37 +139,50 @@ pub fn run(
     results.into_values().collect()
 }
 
-/// Runs one case with its retries.
-pub fn run_case(case: &'static Case, plan: &Plan, worlds: &dyn Worlds) -> Finished {
-    let started = std::time::Instant::now();
+/// Runs one case with its repetitions and retries; nothing when the run was stopped meanwhile.
+pub fn run_case(case: &'static Case, plan: &Plan, worlds: &dyn Worlds, stop: &AtomicBool) -> Option<Finished> {
+    let started = Instant::now();
     let mut attempts: Vec<(Outcome, Decision)> = Vec::new();
     let mut transcripts = Vec::new();
     let mut world_ms = 0;
-    for attempt in 0..=plan.retries {
-        let rng = Rng::from_u64(plan.seed).fork(&format!("{}/{attempt}", case.info.id));
-        let (outcome, transcript) = run_attempt(case, worlds, rng);
-        let decision = decide(&case.info, &outcome);
-        world_ms = transcript.duration().as_millis() as u64;
-        let again = decision.verdict.may_be_retried();
-        attempts.push((outcome, decision));
-        transcripts.push(transcript);
-        if !again {
-            break;
+    for _ in 0..plan.repeat.max(1) {
+        for _ in 0..=plan.retries {
+            let rng = Rng::from_u64(plan.seed).fork(&format!("{}/{}", case.info.id, attempts.len()));
+            let (outcome, transcript) = run_attempt(case, worlds, rng, stop)?;
+            let decision = decide(&case.info, &outcome);
+            world_ms += u64::try_from(transcript.duration().as_millis()).unwrap_or(u64::MAX);
+            let again = decision.verdict.may_be_retried();
+            attempts.push((outcome, decision));
+            transcripts.push(transcript);
+            if !again {
+                break;
+            }
         }
     }
-    let mut result = CaseResult::from_attempts(&case.info, attempts).expect("at least one attempt was made");
-    result.wall_ms = started.elapsed().as_millis() as u64;
+    let mut result = CaseResult::from_attempts(&case.info, attempts)?;
+    result.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     result.world_ms = world_ms;
-    Finished { case, result, transcripts }
+    Some(Finished { case, result, transcripts })
 }
 
-fn run_attempt(case: &'static Case, worlds: &dyn Worlds, rng: Rng) -> (Outcome, Transcript) {
-    let mut world = match worlds.make(case, rng) {
+/// Makes one attempt; nothing when the run was stopped meanwhile.
+fn run_attempt(
+    case: &'static Case,
+    worlds: &dyn Worlds,
+    rng: Rng,
+    stop: &AtomicBool,
+) -> Option<(Outcome, Transcript)> {
+    let mut outcome = Outcome::default();
+    if let Some((leaf, value)) = worlds.lacks(&case.info) {
+        outcome.not_applicable(leaf, value);
+        return Some((outcome, Transcript::default()));
+    }
+    let patience = worlds.patience(&case.info);
+    let mut world = match worlds.make(case, rng, Watch::new(stop, Instant::now() + patience)) {
         Ok(world) => world,
         Err(why) => {
-            let mut outcome = Outcome::default();
             outcome.trouble(TroubleKind::Infra, why);
-            return (outcome, Transcript::default());
+            return Some((outcome, Transcript::default()));
         }
     };
     let mut cx = Cx::new(world.as_world());
@@ -155,12 +193,26 @@ fn run_attempt(case: &'static Case, worlds: &dyn Worlds, rng: Rng) -> (Outcome, 
         Ok(Err(Stop::Inconclusive(why))) => outcome.trouble(TroubleKind::Inconclusive, why),
         Ok(Err(Stop::NotHere(why))) => outcome.not_applicable("world", why),
         Ok(Err(Stop::NotSupported(leaf, value))) => outcome.not_applicable(leaf, value),
-        Err(panic) => outcome.trouble(TroubleKind::Infra, format!("the case panicked: {}", panic_text(&*panic))),
+        Err(panic) => match panic.downcast_ref::<Break>() {
+            Some(Break::Stopped) => {
+                world.finish();
+                return None;
+            }
+            Some(Break::Overdue) => {
+                let what = format!("the case did not end within {} s of real time", patience.as_secs());
+                outcome.trouble(TroubleKind::Timeout, what);
+            }
+            None => outcome.trouble(TroubleKind::Infra, format!("the case panicked: {}", panic_text(&*panic))),
+        },
     }
-    (outcome, world.finish())
+    let transcript = world.finish();
+    if let Some(fault) = &transcript.fault {
+        outcome.trouble(TroubleKind::Infra, fault.clone());
+    }
+    Some((outcome, transcript))
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_text(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

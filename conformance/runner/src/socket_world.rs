@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use hallmark_catalogue::{CaseInfo, Need};
 use hallmark_core::{Datagram, Duration, Instant, Rng, UnixTime};
 use hallmark_net::{Clock, PortSet, RawIp, UdpOptions};
 use hallmark_probe::world::{KeyRecord, Party, Role, Unavailable, World};
@@ -11,9 +12,14 @@ use hallmark_suite::Case;
 
 use crate::schedule::{RecordedWorld, Worlds};
 use crate::transcript::{Entry, Transcript};
+use crate::watch::Watch;
 
 /// How many ends the tester has in a world of sockets.
 const TESTERS: u8 = 12;
+/// Loopback networks that attempts take in turn: 127.64.0.0/24 to 127.127.255.0/24.
+pub const NETWORKS: u32 = 64 * 256;
+/// Loopback networks that are tried until one is free.
+const TRIES: u32 = 8;
 /// The tester looks for a dying subject at least this often, in real time.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -78,28 +84,52 @@ impl<L: Launcher> SocketWorlds<L> {
     pub const fn loopback(launcher: L, port: u16, clock_rate: f64) -> Self {
         Self { launcher, addressing: Addressing::Loopback { port }, clock_rate, serial: AtomicU32::new(0) }
     }
+}
 
-    fn addresses(&self) -> BTreeMap<Party, SocketAddr> {
+impl<L: Launcher> SocketWorlds<L> {
+    /// Opens the ports of the tester; on loopback in a network that nobody else uses.
+    fn open(&self) -> Result<(BTreeMap<Party, SocketAddr>, PortSet), String> {
+        let mut fault = String::new();
+        for _ in 0..TRIES {
+            let addresses = self.addressing.parties(self.serial.fetch_add(1, Ordering::SeqCst));
+            let mut ports = PortSet::new(UdpOptions::default()).map_err(|e| e.to_string())?;
+            let testers = addresses.iter().filter(|(party, _)| matches!(party, Party::Tester(_)));
+            let opened = testers.into_iter().try_for_each(|(_, address)| {
+                ports.open(*address).map(|_| ()).map_err(|e| format!("cannot open {address} for the tester: {e}"))
+            });
+            match opened {
+                Ok(()) => return Ok((addresses, ports)),
+                Err(why) => fault = why,
+            }
+            if !matches!(self.addressing, Addressing::Loopback { .. }) {
+                break;
+            }
+        }
+        Err(fault)
+    }
+}
+
+impl Addressing {
+    /// Gives the addresses of the parties; on loopback, those of the network with a serial number.
+    fn parties(&self, serial: u32) -> BTreeMap<Party, SocketAddr> {
         let mut addresses = BTreeMap::new();
-        match &self.addressing {
-            Addressing::Loopback { port } => {
+        match self {
+            Self::Loopback { port } => {
                 // 127.64.0.0 upwards is far from what anything else on a host uses.
-                let serial = self.serial.fetch_add(1, Ordering::SeqCst);
-                let [_, _, high, low] = (serial % 0x3f_0000).to_be_bytes();
-                let second = 64 + ((serial / 0x1_0000) % 0x3f) as u8;
-                let at = |last| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, second, low, last)), *port);
+                let [_, second, third, _] = ((serial % NETWORKS) << 8).to_be_bytes();
+                let at = |last| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 64 + second, third, last)), *port);
                 for n in 0..4 {
                     addresses.insert(Party::Subject(n), at(1 + n));
                 }
                 for n in 0..TESTERS {
                     addresses.insert(Party::Tester(n), at(101 + n));
                 }
-                let group = |n| Ipv4Addr::new(239, 192 + (high & 0x3f), low, 1 + n);
                 for n in 0..2 {
-                    addresses.insert(Party::Group(n), SocketAddr::new(IpAddr::V4(group(n)), *port));
+                    let group = IpAddr::V4(Ipv4Addr::new(239, 192 + (second & 0x3f), third, 1 + n));
+                    addresses.insert(Party::Group(n), SocketAddr::new(group, *port));
                 }
             }
-            Addressing::Fixed { subject, testers, groups } => {
+            Self::Fixed { subject, testers, groups } => {
                 addresses.insert(Party::Subject(0), *subject);
                 for (n, address) in (0..).zip(testers) {
                     addresses.insert(Party::Tester(n), *address);
@@ -111,17 +141,16 @@ impl<L: Launcher> SocketWorlds<L> {
         }
         addresses
     }
+
+    /// Gives the addresses of the parties where they do not change from attempt to attempt.
+    pub(crate) fn fixed(&self) -> BTreeMap<Party, SocketAddr> {
+        self.parties(0)
+    }
 }
 
 impl<L: Launcher> Worlds for SocketWorlds<L> {
-    fn make<'a>(&'a self, _case: &Case, rng: Rng) -> Result<Box<dyn RecordedWorld + 'a>, String> {
-        let addresses = self.addresses();
-        let mut ports = PortSet::new(UdpOptions::default()).map_err(|e| e.to_string())?;
-        for (party, address) in &addresses {
-            if matches!(party, Party::Tester(_)) {
-                ports.open(*address).map_err(|e| format!("cannot open {address} for the tester: {e}"))?;
-            }
-        }
+    fn make<'a>(&'a self, _case: &Case, rng: Rng, watch: Watch<'a>) -> Result<Box<dyn RecordedWorld + 'a>, String> {
+        let (addresses, ports) = self.open()?;
         Ok(Box::new(SocketWorld {
             clock: Clock::start(self.clock_rate),
             addresses,
@@ -133,7 +162,24 @@ impl<L: Launcher> Worlds for SocketWorlds<L> {
             joined: VecDeque::new(),
             transcript: Transcript::default(),
             launcher: &self.launcher,
+            watch,
         }))
+    }
+
+    fn lacks(&self, case: &CaseInfo) -> Option<(String, String)> {
+        let device = matches!(self.addressing, Addressing::Fixed { .. });
+        let lacking = case.needs.iter().find(|need| match need {
+            Need::VirtualTime | Need::Datapath => true,
+            Need::Console | Need::Crash | Need::TwoDevices | Need::Logs => device,
+            Need::RawIp | Need::Multicast | Need::Setup | Need::ManyAddresses => false,
+        });
+        lacking.map(|need| (format!("world.{need}"), "false".to_owned()))
+    }
+
+    fn patience(&self, case: &CaseInfo) -> Duration {
+        // Four times what the case says of itself, and room for a busy host.
+        let own = f64::from(case.cost_secs) * 4.0 / self.clock_rate.max(0.001);
+        Duration::from_secs_f64(own + 60.0)
     }
 }
 
@@ -151,6 +197,7 @@ struct SocketWorld<'l, L: Launcher> {
     joined: VecDeque<(IpAddr, Party)>,
     transcript: Transcript,
     launcher: &'l L,
+    watch: Watch<'l>,
 }
 
 impl<L: Launcher> SocketWorld<'_, L> {
@@ -162,6 +209,7 @@ impl<L: Launcher> SocketWorld<'_, L> {
     /// Waits for the next datagram to a tester party.
     fn arrival(&mut self, deadline: Instant) -> Option<(Party, Datagram)> {
         loop {
+            self.watch.check();
             if let Ok(Some(datagram)) = self.ports.recv() {
                 let now = self.clock.now();
                 self.transcript.entries.push(Entry::Datagram {

@@ -78,6 +78,8 @@ pub struct Transcript {
     pub keys: Vec<KeyRecord>,
     /// The configuration texts that subjects were started from.
     pub configs: Vec<String>,
+    /// What the world itself did wrong, if anything: nothing that a verdict could rest on.
+    pub fault: Option<String>,
 }
 
 impl Transcript {

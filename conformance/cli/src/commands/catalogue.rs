@@ -1,0 +1,188 @@
+//! `hallmark catalogue`: requirements, what judges them, and the switches of the reference.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use hallmark_catalogue::{CaseInfo, Requirements, listing, suggest};
+use hallmark_control::behaviour::{Defect, Variant};
+use serde_json::json;
+
+use crate::failure::{Done, Failure};
+use crate::printed;
+
+/// Shows the catalogue behind the suite.
+#[derive(clap::Subcommand, Debug)]
+pub(crate) enum CatalogueCommand {
+    /// Shows which requirements are judged by a case, exempt with a reason, or open, sheet by sheet.
+    Trace {
+        /// Only this sheet, with every requirement: gdoi, ikev1, getvpn, esp, gikev2.
+        #[arg(long, value_name = "SHEET")]
+        spec: Option<String>,
+        /// Only requirements that no case judges and no reason exempts.
+        #[arg(long)]
+        open: bool,
+        /// How it is written.
+        #[arg(long, value_name = "FORMAT", default_value = "table")]
+        format: TraceFormat,
+    },
+    /// Writes requirements, cases, defects and variants as one JSON document.
+    Export,
+    /// Lists the wrong behaviours of the reference that can be switched on.
+    Defects,
+    /// Lists the legal differences of the reference that can be switched on.
+    Variants,
+}
+
+/// How a trace is written.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TraceFormat {
+    Table,
+    Json,
+    Md,
+}
+
+/// Runs the command.
+pub(crate) fn run(command: &CatalogueCommand) -> Done {
+    let cases: Vec<&'static CaseInfo> = hallmark_suite::all().into_iter().map(|case| &case.info).collect();
+    match command {
+        CatalogueCommand::Trace { spec, open, format } => trace(&cases, spec.as_deref(), *open, *format),
+        CatalogueCommand::Export => printed(&export(&cases)?),
+        CatalogueCommand::Defects => {
+            let rows = Defect::ALL.iter().map(|d| (d.name(), d.reference(), d.describe()));
+            let caught = |name: &str| cases.iter().filter(|case| case.catches.contains(&name)).count().to_string();
+            printed(&switches(rows, "CASES", &caught))
+        }
+        CatalogueCommand::Variants => {
+            let rows = Variant::ALL.iter().map(|v| (v.name(), v.reference(), v.describe()));
+            printed(&switches(rows, "", &|_| String::new()))
+        }
+    }
+}
+
+fn switches<'a>(
+    rows: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
+    extra: &str,
+    cell: &dyn Fn(&str) -> String,
+) -> String {
+    let rows: Vec<_> = rows.collect();
+    let name = rows.iter().map(|row| row.0.len()).max().unwrap_or(0).max(4);
+    let from = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or(0).max(4);
+    let gap = if extra.is_empty() { 0 } else { extra.len() + 2 };
+    let mut text = format!("{:name$}  {:from$}  {:gap$}WHAT CHANGES\n", "NAME", "FROM", extra);
+    for (switch, reference, describe) in &rows {
+        let _ = writeln!(text, "{switch:name$}  {reference:from$}  {:gap$}{describe}", cell(switch));
+    }
+    let _ = writeln!(text, "{} in all", rows.len());
+    text
+}
+
+fn trace(cases: &[&'static CaseInfo], spec: Option<&str>, open: bool, format: TraceFormat) -> Done {
+    let requirements = Requirements::embedded();
+    let coverage = requirements.coverage(cases.iter().copied());
+    if let Some(sheet) = spec
+        && !coverage.contains_key(sheet)
+    {
+        let hint = suggest::did_you_mean(sheet, coverage.keys().map(String::as_str));
+        let known: Vec<&str> = coverage.keys().map(String::as_str).collect();
+        return Err(Failure::usage(format!("no sheet is called `{sheet}`{hint}; there are {}", known.join(", "))));
+    }
+    let mut judged: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for case in cases {
+        for id in case.requirements {
+            judged.entry(id).or_default().push(case.id);
+        }
+    }
+    if format == TraceFormat::Json {
+        let rows: Vec<_> = requirements
+            .iter()
+            .filter(|requirement| spec.is_none_or(|sheet| sheet == requirement.sheet))
+            .map(|requirement| {
+                json!({
+                    "id": requirement.id,
+                    "sheet": requirement.sheet,
+                    "level": requirement.level,
+                    "cases": judged.get(requirement.id.as_str()).cloned().unwrap_or_default(),
+                    "exempt": requirements.exemption(&requirement.id),
+                })
+            })
+            .filter(|row| !open || row["cases"].as_array().is_some_and(Vec::is_empty) && row["exempt"].is_null())
+            .collect();
+        let text = serde_json::to_string_pretty(&json!({
+            "schema": "hallmark.trace/1",
+            "coverage": coverage,
+            "requirements": rows,
+        }))
+        .map_err(Failure::internal)?;
+        return printed(&(text + "\n"));
+    }
+    let markdown = format == TraceFormat::Md;
+    let mut text = String::new();
+    if markdown {
+        text += "| sheet | requirements | judged | exempt | open |\n|---|---:|---:|---:|---:|\n";
+    } else {
+        let _ = writeln!(text, "{:8}  {:>12}  {:>6}  {:>6}  {:>6}", "SHEET", "REQUIREMENTS", "JUDGED", "EXEMPT", "OPEN");
+    }
+    for (sheet, row) in coverage.iter().filter(|(sheet, _)| spec.is_none_or(|wanted| wanted == *sheet)) {
+        let _ = if markdown {
+            writeln!(text, "| {sheet} | {} | {} | {} | {} |", row.total, row.covered, row.exempt, row.open)
+        } else {
+            writeln!(text, "{sheet:8}  {:>12}  {:>6}  {:>6}  {:>6}", row.total, row.covered, row.exempt, row.open)
+        };
+    }
+    if spec.is_some() || open {
+        text.push('\n');
+        for requirement in requirements.iter().filter(|r| spec.is_none_or(|sheet| sheet == r.sheet)) {
+            let id = requirement.id.as_str();
+            let how = match (judged.get(id), requirements.exemption(id)) {
+                (Some(cases), _) => cases.join(" "),
+                (None, Some(why)) => format!("exempt: {why}"),
+                (None, None) => "OPEN".to_owned(),
+            };
+            if open && how != "OPEN" {
+                continue;
+            }
+            let said = if open { requirement.statement.as_str() } else { &how };
+            let _ = if markdown {
+                writeln!(text, "- `{id}` {} {}", requirement.word, said.replace('|', "\\|"))
+            } else {
+                writeln!(text, "{id:16}  {:10}  {said}", requirement.word)
+            };
+        }
+    }
+    printed(&text)
+}
+
+fn export(cases: &[&'static CaseInfo]) -> Done<String> {
+    let list: serde_json::Value =
+        serde_json::from_str(&listing::list(cases, listing::Format::Json)).map_err(Failure::internal)?;
+    let requirements: Vec<_> = Requirements::embedded()
+        .iter()
+        .map(|r| {
+            json!({
+                "id": r.id, "sheet": r.sheet, "section": r.section, "level": r.level, "word": r.word,
+                "subject": r.subject.as_str(), "statement": r.statement, "source": r.source,
+                "observation": r.observation, "judged_as": r.judged_as(),
+                "exempt": Requirements::embedded().exemption(&r.id),
+            })
+        })
+        .collect();
+    let defects: Vec<_> = Defect::ALL
+        .iter()
+        .map(|d| json!({ "name": d.name(), "reference": d.reference(), "describe": d.describe() }))
+        .collect();
+    let variants: Vec<_> = Variant::ALL
+        .iter()
+        .map(|v| json!({ "name": v.name(), "reference": v.reference(), "describe": v.describe() }))
+        .collect();
+    let text = serde_json::to_string_pretty(&json!({
+        "schema": "hallmark.catalogue/1",
+        "version": env!("CARGO_PKG_VERSION"),
+        "suite_hash": crate::suite_hash(),
+        "cases": list,
+        "requirements": requirements,
+        "defects": defects,
+        "variants": variants,
+    }))
+    .map_err(Failure::internal)?;
+    Ok(text + "\n")
+}
