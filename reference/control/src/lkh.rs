@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use hallmark_core::{Code, Rng, UnixTime};
 use hallmark_crypto::gdoi::{kek_key_len, lkh_unwrap, lkh_wrap, lkh_wrapped_len};
 use hallmark_crypto::{CipherAlg, Secret};
-use hallmark_wire::gdoi::{LkhDownload, LkhKey, LkhUpdate};
+use hallmark_wire::gdoi::{LKH_VERSION, LkhDownload, LkhKey, LkhUpdate};
 
 use crate::code;
 
@@ -214,13 +214,21 @@ pub(crate) struct UpdateRules {
     pub(crate) first_array_only: bool,
     /// Does not store the new keys of inner nodes.
     pub(crate) forget_inner_keys: bool,
+    /// Reads arrays of any version.
+    pub(crate) any_version: bool,
+    /// Takes keys of any type.
+    pub(crate) any_key_type: bool,
+    /// Unwraps with keys that have expired.
+    pub(crate) any_age: bool,
+    /// Does not compare handles.
+    pub(crate) any_handle: bool,
 }
 
 impl Path {
     /// Takes a download array.
     pub(crate) fn from_download(value: &[u8], cipher: CipherAlg) -> Result<Self, Code> {
         let array = LkhDownload::decode(value, kek_key_len(cipher)).map_err(|error| error.code)?;
-        let keys: Vec<_> = array.keys.into_iter().map(|key| path_key(key, cipher)).collect::<Result<_, _>>()?;
+        let keys: Vec<_> = array.keys.into_iter().map(|key| path_key(key, cipher, false)).collect::<Result<_, _>>()?;
         if keys.is_empty() {
             return Err(code::KD_LKH);
         }
@@ -248,14 +256,19 @@ impl Path {
     // REQ GDOI-LKH-019 GDOI-LKH-022
     pub(crate) fn update(&self, values: &[&[u8]], wall: UnixTime, rules: UpdateRules) -> Result<Option<Self>, Code> {
         for value in values {
-            let array = LkhUpdate::decode(value, lkh_wrapped_len(self.cipher)).map_err(|error| error.code)?;
+            let mut value = value.to_vec();
+            if let Some(version) = value.first_mut().filter(|_| rules.any_version) {
+                *version = LKH_VERSION;
+            }
+            let array = LkhUpdate::decode(&value, lkh_wrapped_len(self.cipher)).map_err(|error| error.code)?;
             if array.keys.is_empty() {
                 return Err(code::KD_LKH);
             }
             let held = self.keys.iter().find(|key| {
                 // REQ GDOI-LKH-011
-                let alive = key.expires == 0 || i64::from(key.expires) > wall.as_secs();
-                key.id == array.wrapper_id && key.key.handle == array.wrapper_handle && alive
+                let alive = key.expires == 0 || i64::from(key.expires) > wall.as_secs() || rules.any_age;
+                let same = key.key.handle == array.wrapper_handle || rules.any_handle;
+                key.id == array.wrapper_id && same && alive
             });
             match held {
                 Some(wrapper) => return self.climb(wrapper, array, rules).map(Some),
@@ -272,7 +285,7 @@ impl Path {
         let last = array.keys.len().saturating_sub(1);
         for (index, mut entry) in array.keys.into_iter().enumerate() {
             entry.data = lkh_unwrap(self.cipher, wrapping.expose(), &entry.data).map_err(|_| code::KD_LKH)?;
-            let key = path_key(entry, self.cipher)?;
+            let key = path_key(entry, self.cipher, rules.any_key_type)?;
             wrapping = key.key.iv_and_key.clone();
             if rules.forget_inner_keys && index != last {
                 continue;
@@ -289,9 +302,9 @@ impl Path {
     }
 }
 
-fn path_key(key: LkhKey, cipher: CipherAlg) -> Result<PathKey, Code> {
+fn path_key(key: LkhKey, cipher: CipherAlg, any_type: bool) -> Result<PathKey, Code> {
     // REQ GDOI-LKH-013
-    if u16::from(key.key_type) != cipher.to_kek().0 {
+    if u16::from(key.key_type) != cipher.to_kek().0 && !any_type {
         return Err(code::KD_LKH);
     }
     let node = NodeKey { handle: key.handle, iv_and_key: Secret::new(key.data) };

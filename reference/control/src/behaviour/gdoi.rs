@@ -420,6 +420,36 @@ macro_rules! gdoi_defects {
                 "Registers with a signing key above 2048 bits and then verifies nothing with it.";
             GmKeepsSigningKey => "gm_keeps_signing_key", "RSA-009",
                 "Keeps the signing key when a PUSH brings a new one.";
+            GmKekOnlyRefused => "gm_kek_only_refused", "GDOI-PUSH-049",
+                "Refuses a PUSH that brings a KEK and no TEK.";
+            GmForgetsKekWithoutSak => "gm_forgets_kek_without_sak", "GDOI-PUSH-047",
+                "Drops the KEK when a PUSH brings no SAK.";
+            GmSameSpiRekeyed => "gm_same_spi_rekeyed", "GDOI-NEG-165",
+                "Takes another key for the SPI of the KEK in use.";
+            GmUnknownDeleteRefused => "gm_unknown_delete_refused", "GDOI-NEG-178",
+                "Refuses a PUSH that deletes an SPI that it does not hold.";
+            GmDeletesAfterInstalling => "gm_deletes_after_installing", "GDOI-PUSH-054",
+                "Carries out the Delete payloads of a PUSH after its SA payload.";
+            GmMulticastNotFollowed => "gm_multicast_not_followed", "MCAST-007",
+                "Does not join the multicast group that a PUSH announces.";
+            GmAckToRegistrationPort => "gm_ack_to_registration_port", "GDOI-ACK-016",
+                "Sends acknowledgements to the key server it registered with, wherever the PUSH came from.";
+            GmAckTwice => "gm_ack_twice", "GDOI-ACK-003",
+                "Acknowledges each PUSH twice.";
+            GmUnknownAckTypeRefused => "gm_unknown_ack_type_refused", "GDOI-ACK-004",
+                "Refuses a policy that asks for acknowledgements of a type it does not know.";
+            GmAckSha512AsSha256 => "gm_ack_sha512_as_sha256", "GDOI-ACK-017",
+                "Acknowledges with SHA-256 whatever type was asked for.";
+            GmAckLeafIgnored => "gm_ack_leaf_ignored", "GDOI-ACK-020",
+                "Keys acknowledgements with the group KEK when the leaf key was asked for.";
+            GmLkhVersionIgnored => "gm_lkh_version_ignored", "GDOI-NEG-171",
+                "Reads LKH arrays of any version.";
+            GmLkhKeyTypeIgnored => "gm_lkh_key_type_ignored", "GDOI-NEG-173",
+                "Takes LKH keys of another type than the cipher of the KEK.";
+            GmLkhExpiryIgnored => "gm_lkh_expiry_ignored", "GDOI-LKH-011",
+                "Unwraps LKH keys with a key that has expired.";
+            GmLkhHandleIgnored => "gm_lkh_handle_ignored", "GDOI-LKH-022",
+                "Compares the LKH ID of an update array but not the handle.";
             GmCookiesIgnored => "gm_cookies_ignored", "GDOI-NEG-131",
                 "Tries its KEK on every PUSH, whatever the cookies.";
             GmExchangeTypeIgnored => "gm_exchange_type_ignored", "GDOI-NEG-135",

@@ -291,6 +291,10 @@ fn read_lkh(
     let how = UpdateRules {
         first_array_only: rules.has(Defect::GmLkhFirstArrayOnly),
         forget_inner_keys: rules.has(Defect::GmLkhInnerKeysForgotten),
+        any_version: rules.has(Defect::GmLkhVersionIgnored),
+        any_key_type: rules.has(Defect::GmLkhKeyTypeIgnored),
+        any_age: rules.has(Defect::GmLkhExpiryIgnored),
+        any_handle: rules.has(Defect::GmLkhHandleIgnored),
     };
     // REQ GDOI-LKH-023: no array fits, so this member is excluded.
     held.update(updates, now.wall, how)?.ok_or(code::KD_LKH)

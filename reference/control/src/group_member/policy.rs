@@ -182,6 +182,10 @@ fn read_kek(sak: &SaKek, rules: Rules<'_>) -> Result<KekPolicy, Code> {
     if AddressRange::from_selector(&sak.src).is_none() || AddressRange::from_selector(&sak.dst).is_none() {
         return Err(code::SAK_SELECTOR);
     }
+    let ack = basic(kek_attr::ACK_REQUESTED);
+    if ack.is_some_and(|kind| !(1..=4).contains(&kind)) && rules.has(Defect::GmUnknownAckTypeRefused) {
+        return Err(code::SAK_ATTRIBUTE);
+    }
     Ok(KekPolicy {
         spi: sak.spi,
         cipher,
@@ -190,7 +194,7 @@ fn read_kek(sak: &SaKek, rules: Rules<'_>) -> Result<KekPolicy, Code> {
         key_bits: number(kek_attr::SIG_KEY_LENGTH),
         lifetime,
         // REQ GDOI-ACK-004: a value that we do not know only means that we send no acknowledgements.
-        ack: basic(kek_attr::ACK_REQUESTED),
+        ack,
         source: sak.src.ip(),
         destination: sak.dst.ip(),
         destination_port: sak.dst.port,

@@ -208,6 +208,9 @@ impl GroupMember {
         let mut plan =
             Plan { deletes: push.deletes, policy: None, new_kek: None, sas: Vec::new(), left_out: false, sids: None };
         let rules = self.rules(self.home.unwrap_or(0), false);
+        if rules.has(Defect::GmUnknownDeleteRefused) && plan.deletes.iter().any(|delete| self.deletes_stranger(delete)) {
+            return Err(code::PUSH_DELETE);
+        }
         let (Some(sa), Some(kd)) = (push.sa.as_deref(), push.kd.as_deref()) else {
             if plan.deletes.is_empty() && self.behaviour.has(Defect::GmEmptyPushDeletes) {
                 plan.deletes.push(Delete { doi: DOI, protocol: 0, spi_size: 16, spis: vec![vec![0; 16]] });
@@ -216,6 +219,9 @@ impl GroupMember {
             return Ok(plan);
         };
         let policy = read_sa(sa, rules)?;
+        if policy.kek.is_some() && policy.teks.is_empty() && rules.has(Defect::GmKekOnlyRefused) {
+            return Err(code::KD_MISSING);
+        }
         let keys = read_kd(kd, &policy, Some(kek), now, rules)?;
         plan.new_kek = self.planned_kek(kek, &policy, &keys, now, rules)?;
         plan.sids.clone_from(&keys.sids);
@@ -258,7 +264,9 @@ impl GroupMember {
         if kek_policy.spi == kek.spi {
             let same = same_key(kek.cipher, kek.iv_and_key.expose(), material.iv_and_key.expose());
             let tolerated = rules.compat.has(Compat::SAK_IN_TEK_PUSH) && same;
-            return if tolerated { Ok(None) } else { Err(code::SAK_SPI_KEPT) };
+            if same || !rules.has(Defect::GmSameSpiRekeyed) {
+                return if tolerated { Ok(None) } else { Err(code::SAK_SPI_KEPT) };
+            }
         }
         let mut sequence = 0;
         if rules.has(Defect::GmSeqGlobal) {
@@ -274,7 +282,9 @@ impl GroupMember {
 
     fn carry_out(&mut self, now: Now, kek: &RekeySa, sequence: u32, plan: Plan) -> EventKind {
         let had_kek = self.kek.is_some();
-        let deleted = self.delete(now, kek, &plan.deletes);
+        // REQ GDOI-PUSH-054: first what goes, then what comes.
+        let late = self.behaviour.has(Defect::GmDeletesAfterInstalling);
+        let mut deleted = if late { Vec::new() } else { self.delete(now, kek, &plan.deletes) };
         if let Some(sids) = plan.sids {
             self.sids = Some(sids);
         }
@@ -297,6 +307,14 @@ impl GroupMember {
         }
         for spi in &installed {
             self.announce_sa(now, *spi);
+        }
+        if late {
+            deleted = self.delete(now, kek, &plan.deletes);
+        }
+        if plan.policy.as_ref().is_some_and(|policy| policy.kek.is_none())
+            && self.behaviour.has(Defect::GmForgetsKekWithoutSak)
+        {
+            self.remove_kek(now, "replaced");
         }
         // The KEK alone was deleted: the SAs live on for a shortened time, in which the member registers again.
         if had_kek && self.kek.is_none() && !self.sadb.is_empty() && !self.behaviour.has(Defect::GmDeleteNotShortened) {
@@ -332,6 +350,15 @@ impl GroupMember {
             self.event(now, None, EventKind::SaRemoved { spi: *spi, reason: "deleted" });
         }
         gone
+    }
+
+    /// Tells whether a Delete names an SA that is not held.
+    fn deletes_stranger(&self, delete: &Delete) -> bool {
+        let held = |spi: &Vec<u8>| match spi.as_slice().try_into() {
+            Ok(spi) => self.sadb.get(u32::from_be_bytes(spi)).is_some(),
+            Err(_) => true,
+        };
+        delete.protocol != 0 && !delete.spis.iter().all(|spi| spi.iter().all(|octet| *octet == 0) || held(spi))
     }
 
     fn delete_one(&mut self, protocol: u8, spi: &[u8]) -> Option<u32> {
@@ -393,6 +420,12 @@ impl GroupMember {
         if self.behaviour.has(Defect::GmAckUnrequested) {
             requested = requested.or(Some((HashAlg::Sha256, false)));
         }
+        if self.behaviour.has(Defect::GmAckSha512AsSha256) {
+            requested = requested.map(|(_, leaf)| (HashAlg::Sha256, leaf));
+        }
+        if self.behaviour.has(Defect::GmAckLeafIgnored) {
+            requested = requested.map(|(hash, _)| (hash, false));
+        }
         let encrypted = requested.is_none() && self.config.group.unrequested_acks == AckPolicy::Cisco;
         let mut parts = AckParts {
             sequence,
@@ -427,7 +460,15 @@ impl GroupMember {
         if self.behaviour.has(Defect::GmAckSourcePort) {
             local.set_port(local.port() ^ 1);
         }
-        let path = Path { local, ..message.path };
+        let mut path = Path { local, ..message.path };
+        if self.behaviour.has(Defect::GmAckToRegistrationPort)
+            && let Some(server) = self.home.and_then(|home| self.config.servers.get(home))
+        {
+            path.peer = server.address;
+        }
+        if self.behaviour.has(Defect::GmAckTwice) {
+            self.ike.send_on(path, &octets);
+        }
         self.latest_ack = Some(LatestAck { sequence, path, message: octets.clone(), encrypted, repeated: false });
         self.note_ack(now, sequence, encrypted);
         match self.ack_delay() {

@@ -353,6 +353,10 @@ impl GroupMember {
         if wanted == self.joined {
             return;
         }
+        let by_push = self.counters.rekeys_since_registration > 0;
+        if wanted.is_some() && by_push && self.behaviour.has(Defect::GmMulticastNotFollowed) {
+            return;
+        }
         if let Some(group_address) = self.joined.take() {
             self.event(now, None, EventKind::MulticastLeave { group_address });
         }
