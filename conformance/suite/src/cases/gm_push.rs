@@ -1,0 +1,7 @@
+//! GROUPKEY-PUSH with a group member under test.
+
+pub(crate) mod content;
+pub(crate) mod form;
+mod kit;
+pub(crate) mod seq;
+pub(crate) mod sig;
