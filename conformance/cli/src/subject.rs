@@ -33,32 +33,23 @@ impl Reference {
         }
         lines
     }
-
-    fn switch_on(&self, behaviour: &mut hallmark_control::behaviour::Behaviour) {
-        for defect in &self.defects {
-            *behaviour = std::mem::take(behaviour).with_defect(*defect);
-        }
-        for variant in &self.variants {
-            *behaviour = std::mem::take(behaviour).with_variant(*variant);
-        }
-    }
 }
 
 impl LabSubjects for Reference {
     fn start(&self, role: Role, config: &str, seed: [u8; 32], now: Now) -> Result<Box<dyn LabSubject>, String> {
         let source = Source::inline("the configuration of the case");
         let rng = Rng::from_seed(seed);
+        // As a process gets them: the last table of the text is [test], and some switches concern the text itself.
+        let config = &format!("{config}{}", self.test_lines());
         Ok(match role {
             Role::Ks => {
-                let mut setup = ks_from_toml(config, &source).map_err(|error| error.to_string())?;
-                self.switch_on(&mut setup.machine.test.behaviour);
+                let setup = ks_from_toml(config, &source).map_err(|error| error.to_string())?;
                 let machine =
                     KeyServer::new(setup.machine, setup.limits, rng, now).map_err(|error| error.to_string())?;
                 Box::new(Subject::new(machine))
             }
             Role::Gm => {
-                let mut setup = gm_from_toml(config, &source).map_err(|error| error.to_string())?;
-                self.switch_on(&mut setup.machine.test.behaviour);
+                let setup = gm_from_toml(config, &source).map_err(|error| error.to_string())?;
                 let machine =
                     GroupMember::new(setup.machine, setup.limits, rng, now).map_err(|error| error.to_string())?;
                 Box::new(Subject::new(machine))

@@ -175,9 +175,12 @@ impl KeyServer {
         let (ni, id) = self.read_m1(&opened).map_err(keep)?;
         let group = self.wanted_group(&id, peer.compat).map_err(keep)?;
         self.authorize(group, &peer).map_err(keep)?;
-        let open = self.pulls.range((message.sa, 0)..=(message.sa, u32::MAX)).count();
-        if self.behaviour.has(Defect::KsOpenPullsKept) && open >= self.limits.pulls_per_sa {
-            return Err(keep(code::PULL_EVICTED));
+        if self.behaviour.has(Defect::KsOpenPullsKept) {
+            let all = self.pulls.range((message.sa, 0)..=(message.sa, u32::MAX));
+            let open = all.filter(|(_, exchange)| matches!(exchange.state, State::AwaitM3)).count();
+            if open + 1 >= self.limits.pulls_per_sa {
+                return Err(keep(code::PULL_EVICTED));
+            }
         }
         // REQ GDOI-P1-010
         if self.behaviour.has(Defect::KsOnePullAtATime) {

@@ -1,13 +1,17 @@
 //! Messages that do not fit one frame.
 
-use hallmark_core::Datagram;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hallmark_core::{Datagram, Duration};
 use hallmark_probe::fragment::{IpPieces, ike_fragments};
 use hallmark_probe::gm::ProbeGm;
 use hallmark_probe::step::{Fault, Step};
+use hallmark_probe::tamper::Tamper;
 use hallmark_probe::world::Unavailable;
 use hallmark_wire::isakmp::{PayloadType, vendor_id};
 
-use super::kit::pull;
+use super::kit::{pull, sent};
 use crate::Case;
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::KsScene;
@@ -71,6 +75,11 @@ fn large_policy(cx: &mut Cx<'_>) -> Flow {
         const RULES: &[&str] = &["FRAG-009", "GDOI-PULL-035"];
         cx.check("pull.large-policy", RULES, sats == ENTRIES, "100 SATs and their keys", observed);
         if !fragmentation {
+            // A server may cut only what it sends again: message 2 of a PULL that does not go on.
+            sent(member.send_pull1(cx.world))?;
+            drop(member.collect(cx.world, Duration::from_secs(6)));
+            member.resend(cx.world, Step::Pull1);
+            drop(member.collect(cx.world, Duration::from_secs(2)));
             let pieces = member.log.iter().filter(|seen| seen.header.next == PayloadType::FRAGMENT || seen.fragments > 0).count();
             let observed = format!("{pieces} IKE fragments");
             cx.check("pull.no-unasked-fragments", &["IKE-FRAG-002"], pieces == 0, "no IKE fragments", observed);
@@ -123,17 +132,17 @@ fn by_ip(cx: &mut Cx<'_>, member: &mut ProbeGm, reversed: bool) -> Result<Result
     Ok(member.receive_pull4(cx.world).map(drop))
 }
 
-/// Builds a message without sending it: what leaves goes to a port where nobody listens.
+/// Builds a message without sending it: an empty datagram leaves in its place.
 fn withheld(cx: &mut Cx<'_>, member: &mut ProbeGm, step: Step) -> Result<Vec<u8>, Fault> {
-    let ks = member.script.ks;
-    member.script.ks.set_port(9);
-    let built = match step {
-        Step::Pull1 => member.send_pull1(cx.world).map(drop),
-        _ => member.send_pull3(cx.world),
-    };
-    member.script.ks = ks;
-    built?;
-    Ok(member.last_sent(step).map(|sent| sent.octets.clone()).unwrap_or_default())
+    let kept = Rc::new(RefCell::new(Vec::new()));
+    let keep = Rc::clone(&kept);
+    member.tamper(step, Tamper::wire(move |octets| *keep.borrow_mut() = std::mem::take(octets)));
+    match step {
+        Step::Pull1 => member.send_pull1(cx.world).map(drop)?,
+        _ => member.send_pull3(cx.world)?,
+    }
+    member.untamper();
+    Ok(kept.take())
 }
 
 fn send_in_pieces(cx: &mut Cx<'_>, member: &ProbeGm, octets: Vec<u8>, reversed: bool) -> Result<(), Unavailable> {
@@ -145,7 +154,7 @@ fn send_in_pieces(cx: &mut Cx<'_>, member: &ProbeGm, octets: Vec<u8>, reversed: 
     if reversed {
         pieces.reverse();
     }
-    pieces.send(cx.world, hallmark_core::Duration::ZERO)
+    pieces.send(cx.world, Duration::ZERO)
 }
 
 /// Sends message 1 and 3 of a PULL in IKE fragments, if the server offered to take them.
