@@ -10,7 +10,7 @@ use hallmark_probe::step::Step;
 use hallmark_wire::isakmp::{Header, IdType, PayloadType, vendor_id};
 use hallmark_wire::raw::{RawBody, RawPayload, parse_payloads};
 
-use super::kit::{WINDOW, sent};
+use super::kit::{WINDOW, hears, sent};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::scene::KsScene;
@@ -94,7 +94,7 @@ fn headers(cx: &mut Cx<'_>) -> Flow {
 
 fn contents(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
-    drop(scene.phase1(cx, 0)?);
+    hears(cx, &scene)?;
     let mut member = scene.member(cx, 1);
     // A message that the tester itself cannot take is still in the log, and judged there.
     let result = member.phase1(cx.world);
@@ -174,8 +174,11 @@ fn kinds(cx: &mut Cx<'_>, message: &Seen) {
 
 fn encrypted_form(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
-    let (mut member, _) = scene.register(cx, 1)?;
-    if member.peer_vendor_ids().iter().any(|id| id.starts_with(&vendor_id::DPD[..14])) {
+    hears(cx, &scene)?;
+    let mut member = scene.member(cx, 1);
+    // A message that the tester itself cannot open is still in the log, and judged there.
+    let result = member.register(cx.world);
+    if result.is_ok() && member.peer_vendor_ids().iter().any(|id| id.starts_with(&vendor_id::DPD[..14])) {
         // One more encrypted message, of a length that no block divides. Whether it comes is not judged here.
         let _ = member.ping(cx.world, 1, WINDOW);
     }
@@ -192,6 +195,8 @@ fn encrypted_form(cx: &mut Cx<'_>) -> Flow {
         let observed = format!("{what}: {} octets {}", seen.padding.len(), hex::encode(&seen.padding));
         cx.check("phase1.padding", &["IKE-KEY-011"], zeros, "zeros, less than a block", observed);
     }
+    let complete = result.as_ref().map_or_else(ToString::to_string, |_| "registered".to_owned());
+    cx.check("phase1.encrypted-messages-usable", &["IKE-HDR-016"], result.is_ok(), "a registration completes", complete);
     scene.finish(cx)
 }
 

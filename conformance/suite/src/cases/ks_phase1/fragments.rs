@@ -295,25 +295,37 @@ fn forgotten(cx: &mut Cx<'_>) -> Flow {
 
 fn other_cookies_inside(cx: &mut Cx<'_>) -> Flow {
     let scene = scene(cx)?;
+    let check = "fragment.inner-cookies-checked";
+    let enveloped = |message: &[u8], (initiator, responder): ([u8; 8], [u8; 8])| -> Vec<Vec<u8>> {
+        let mut pieces = three(message);
+        for piece in &mut pieces {
+            octets::set_initiator_cookie(piece, initiator);
+            octets::set_responder_cookie(piece, responder);
+        }
+        pieces
+    };
+    // A message of one exchange in fragments of another one of the same member.
     let mut inner = fragmenting(cx, &scene)?;
     let mut outer = fragmenting(cx, &scene)?;
     let message = compose(cx, &mut inner, Step::Main5)?;
-    let (initiator, responder) = outer.half_cookies();
-    let pieces: Vec<Vec<u8>> = three(&message)
-        .into_iter()
-        .map(|mut piece| {
-            octets::set_initiator_cookie(&mut piece, initiator);
-            octets::set_responder_cookie(&mut piece, responder);
-            piece
-        })
-        .collect();
-    send_all(cx, &mut inner, &pieces);
+    send_all(cx, &mut inner, &enveloped(&message, outer.half_cookies()));
     let (served, came) = answered(cx, &mut inner);
-    cx.silence("fragment.inner-cookies-checked", &["IKE-FRAG-009"], !served, "no message 6", came);
+    cx.silence(check, &["IKE-FRAG-009"], !served, "no message 6", format!("of another exchange: {came}"));
     for member in [&mut inner, &mut outer] {
         if !served && go_on(cx, member, Step::Main5).is_err() {
             afresh(cx, &scene, member, &["IKE-FRAG-009"])?;
         }
+    }
+    // A message under cookies of nobody in fragments of the exchange that its contents belong to.
+    let mut member = fragmenting(cx, &scene)?;
+    let mut message = compose(cx, &mut member, Step::Main5)?;
+    octets::set_responder_cookie(&mut message, [4; 8]);
+    let cookies = member.half_cookies();
+    send_all(cx, &mut member, &enveloped(&message, cookies));
+    let (served, came) = answered(cx, &mut member);
+    cx.silence(check, &["IKE-FRAG-009"], !served, "no message 6", format!("of no exchange: {came}"));
+    if !served && go_on(cx, &mut member, Step::Main5).is_err() {
+        afresh(cx, &scene, &mut member, &["IKE-FRAG-009"])?;
     }
     scene.finish(cx)
 }

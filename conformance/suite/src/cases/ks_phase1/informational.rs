@@ -11,7 +11,7 @@ use hallmark_probe::tamper::Tamper;
 use hallmark_wire::isakmp::{Delete, Flags, Notify, NotifyType, PayloadType};
 
 use super::kit::{
-    WINDOW, afresh, error_notify, go_on, lead_to, needs_dpd, pull_served, sa_lives, sent, words,
+    WINDOW, afresh, error_notify, go_on, lead_to, needs_dpd, pull_served, sa_lives, sent, settle, words,
 };
 use crate::Case;
 use crate::cx::{Cx, Flow};
@@ -138,6 +138,7 @@ fn asked(cx: &mut Cx<'_>, scene: &KsScene, count: u32) -> Flow<(ProbeGm, Vec<See
     sent(member.phase1(cx.world))?;
     needs_dpd(&member)?;
     cx.alive_before("phase 1 completed");
+    settle(cx, &mut member);
     let start = member.log.len();
     for sequence in 1..=count {
         let query = sent(member.r_u_there(sequence))?;
@@ -230,6 +231,7 @@ fn wrong_hash(cx: &mut Cx<'_>) -> Flow {
 fn never_answered(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
     let mut member = scene.phase1(cx, 1)?;
+    settle(cx, &mut member);
     // What the server itself said is shown to it again: its own voice must not start a conversation.
     let mut echo = None;
     if needs_dpd(&member).is_ok() {

@@ -55,6 +55,22 @@ impl<'a> Trial<'a> {
     }
 }
 
+/// Shows that the server answers message 1 at all: the control before a case whose subject may be unable to complete
+/// phase 1, because that is what the case is about.
+pub(super) fn hears(cx: &mut Cx<'_>, scene: &KsScene) -> Flow {
+    let mut member = scene.member(cx, 0);
+    sent(member.send_main1(cx.world))?;
+    let seen = member.collect(cx.world, Duration::from_secs(2));
+    cx.require(!seen.is_empty(), "message 1 is not answered before the probe")?;
+    cx.alive_before("message 1 was answered");
+    Ok(())
+}
+
+/// Takes what a server may say by itself after phase 1, so that it is not taken for an answer to the probe.
+pub(super) fn settle(cx: &mut Cx<'_>, member: &mut ProbeGm) {
+    member.collect(cx.world, Duration::from_secs(1));
+}
+
 /// Says what came in answer, in words for the report.
 pub(super) fn words(seen: &[Seen]) -> String {
     if seen.is_empty() {

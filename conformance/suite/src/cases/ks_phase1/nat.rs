@@ -10,7 +10,7 @@ use hallmark_probe::tamper::Tamper;
 use hallmark_wire::isakmp::{ExchangeType, PayloadType, vendor_id};
 
 use super::kit::{
-    WINDOW, completes, garbage, lead_to, needs_dpd, needs_nat_t, sa_lives, sent, survived, words,
+    WINDOW, completes, garbage, lead_to, needs_dpd, needs_nat_t, sa_lives, sent, settle, survived, words,
 };
 use crate::Case;
 use crate::cx::{Cx, Flow, Stop};
@@ -174,7 +174,10 @@ fn any_port(cx: &mut Cx<'_>) -> Flow {
         member.script.me.set_port(port);
         cx.world.listen(member.script.me)?;
         completes(cx, &mut member, "nat.any-source-port-served", &["IKE-NAT-004", "IKE-HDR-014"], &format!("from port {port}"));
-        let astray = member.log.iter().filter(|seen| seen.datagram.dst != member.script.me || seen.from() != member.script.ks);
+        let cookie = member.half_cookies().0;
+        let own = |seen: &&Seen| seen.header.initiator_cookie == cookie;
+        let strays = |seen: &&Seen| seen.datagram.dst != member.script.me || seen.from() != member.script.ks;
+        let astray = member.log.iter().filter(own).filter(strays);
         let astray: Vec<String> = astray.map(|seen| format!("{} to {}", seen.from(), seen.datagram.dst)).collect();
         let observed = if astray.is_empty() { "all there".to_owned() } else { astray.join(", ") };
         let expected = "answers from the port addressed to the port sent from";
@@ -236,6 +239,7 @@ fn keepalives(cx: &mut Cx<'_>) -> Flow {
     let scene = scene(cx)?;
     let (mut member, answer) = moved(cx, &scene)?;
     cx.require(answer.is_some(), "phase 1 did not complete on port 4500")?;
+    settle(cx, &mut member);
     let start = member.log.len();
     for (own, theirs) in [(member.script.me, member.script.ks), (cx.tester(1), cx.subject())] {
         for _ in 0..3 {

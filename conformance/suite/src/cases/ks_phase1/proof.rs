@@ -10,7 +10,7 @@ use hallmark_probe::tamper::Tamper;
 use hallmark_wire::isakmp::{IdType, PayloadType, vendor_id};
 
 use super::kit::{
-    Trial, WINDOW, afresh, completes, lead_to, messages_refused, pull_served, refuse_messages, sent, words,
+    Trial, WINDOW, afresh, completes, hears, lead_to, messages_refused, pull_served, refuse_messages, sent, words,
 };
 use crate::Case;
 use crate::cx::{Cx, Flow};
@@ -207,7 +207,7 @@ fn key_by_address(cx: &mut Cx<'_>) -> Flow {
         setup.peers.insert(index, peer);
     }
     let scene = KsScene::start(cx, setup)?;
-    drop(scene.phase1(cx, 0)?);
+    hears(cx, &scene)?;
     for (n, own) in keys {
         let mut member = scene.member(cx, n);
         member.script.credentials.psk = own.as_bytes().to_vec();

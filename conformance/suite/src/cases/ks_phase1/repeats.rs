@@ -71,7 +71,11 @@ fn copies_answered(cx: &mut Cx<'_>) -> Flow {
     let mut member = scene.member(cx, 1);
     lead_to(cx, &mut member, Step::Main5)?;
     repeat(cx, &mut member, Step::Main3, Step::Main4, "IKE-RTX-005");
-    sent(go_on(cx, &mut member, Step::Main5))?;
+    let rest = go_on(cx, &mut member, Step::Main5);
+    let observed = rest.as_ref().map_or_else(ToString::to_string, |()| "established".to_owned());
+    if !cx.check("phase1.copies-move-nothing", &["IKE-RTX-007"], rest.is_ok(), "the exchange completes", observed) {
+        return scene.finish(cx);
+    }
     repeat(cx, &mut member, Step::Main5, Step::Main6, "IKE-RTX-006");
     sa_lives(cx, &mut member, "phase1.copies-move-nothing", &["IKE-RTX-007"], false, "after the copies");
     scene.finish(cx)

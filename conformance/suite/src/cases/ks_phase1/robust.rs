@@ -13,7 +13,7 @@ use hallmark_wire::isakmp::{Attribute, ExchangeType, Header, PayloadType, Transf
 use hallmark_wire::raw::Field;
 
 use super::kit::{
-    WINDOW, compose, garbage, lead_to, refuse_offers, sa_lives, sent, still_answers, survived, words,
+    WINDOW, compose, garbage, lead_to, refuse_offers, sa_lives, sent, settle, still_answers, survived, words,
 };
 use crate::Case;
 use crate::cx::{Cx, Flow};
@@ -168,6 +168,7 @@ fn garbage_flood(cx: &mut Cx<'_>) -> Flow {
     let mut member = scene.member(cx, 1);
     sent(member.phase1(cx.world))?;
     cx.alive_before("phase 1 completed");
+    settle(cx, &mut member);
     let cookies = member.half_cookies();
     for n in 1..=150_u32 {
         member.send_raw(cx.world, garbage(cookies, ExchangeType::INFORMATIONAL, n, 48));

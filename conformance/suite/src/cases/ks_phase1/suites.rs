@@ -3,7 +3,7 @@
 use hallmark_probe::step::{Fault, Step};
 use hallmark_wire::isakmp::PayloadType;
 
-use super::kit::{member_of, with_suites};
+use super::kit::{hears, member_of, with_suites};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::setup::PROPOSAL;
@@ -56,7 +56,7 @@ fn every_suite(cx: &mut Cx<'_>, check: &str, requirements: &[&str], suites: &[&s
     let mut configured = vec![PROPOSAL];
     configured.extend(suites);
     let scene = with_suites(cx, &configured, &["3des"])?;
-    drop(scene.phase1(cx, 0)?);
+    hears(cx, &scene)?;
     for suite in suites {
         let mut member = member_of(cx, &scene, 1, suite)?;
         // The keys of PULL come from the same schedule, so it is run too.
