@@ -7,6 +7,8 @@ mod push;
 mod register;
 mod status;
 #[cfg(test)]
+mod captures;
+#[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
@@ -177,6 +179,7 @@ impl GroupMember {
             IkeInput::Unbound(message) => match message.header.exchange {
                 ExchangeType::PUSH => self.push_message(now, &message),
                 _ if self.behaviour.has(Defect::GmExchangeTypeIgnored) => self.push_message(now, &message),
+                _ if self.behaviour.has(Defect::GmAnswersAcks) => self.ike.send_on(message.path, message.message),
                 // REQ GDOI-NEG-194
                 _ => self.reject(now, Some(datagram.src), code::ACK_ROLE, "", Kept::StateKept),
             },

@@ -14,6 +14,8 @@ use crate::sadb::shortened;
 
 /// TEKs that are due within this time go into one PUSH.
 const TOGETHER: Duration = Duration::from_secs(1);
+/// How long keys that were made ahead may wait.
+const PREPARED_FOR: Duration = Duration::from_secs(60);
 /// A KEK is replaced when its counter comes this close to the end.
 const LAST_SEQUENCE: u32 = u32::MAX - 256;
 
@@ -359,7 +361,10 @@ impl KeyServer {
     // REQ GDOI-SID-009 GDOI-SID-032
     pub(super) fn prepare_generation(&mut self, now: Instant, id: u32) {
         let Some(group) = self.groups.get(&id) else { return };
-        if !group.counts() || group.sids_left() > 0 || group.next.is_some() || self.behaviour.has(Defect::KsSidWraps) {
+        // Keys that nobody came for are too old to begin a life with.
+        let fresh = |next: &Generation| next.teks.iter().all(|tek| tek.created + PREPARED_FOR > now);
+        let prepared = group.next.as_ref().is_some_and(fresh);
+        if !group.counts() || group.sids_left() > 0 || prepared || self.behaviour.has(Defect::KsSidWraps) {
             return;
         }
         let generation = self.make_generation_now(id, now);
