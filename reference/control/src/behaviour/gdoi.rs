@@ -304,6 +304,8 @@ macro_rules! gdoi_defects {
                 "Leaves NUMBER_OF_SID_BITS out of the SID packet.";
             KsTekSpiShared => "ks_tek_spi_shared", "GDOI-PL-046",
                 "Gives all TEKs of a group the same SPI.";
+            KsFloodLocksOut => "ks_flood_locks_out", "GDOI-NEG-053",
+                "Stops working after a thousand messages with unknown cookies.";
             KsWeakByDefault => "ks_weak_by_default", "GDOI-ALG-002",
                 "Uses DES and MD5 without the operator's consent.";
             GmHash2Unchecked => "gm_hash2_unchecked", "GDOI-PULL-049",
@@ -450,6 +452,18 @@ macro_rules! gdoi_defects {
                 "Unwraps LKH keys with a key that has expired.";
             GmLkhHandleIgnored => "gm_lkh_handle_ignored", "GDOI-LKH-022",
                 "Compares the LKH ID of an update array but not the handle.";
+            GmRegistersWithoutSpread => "gm_registers_without_spread", "POLICY-019",
+                "Registers at once when a PUSH deleted its keys, like every other member of the group.";
+            GmOldKekClock => "gm_old_kek_clock", "GDOI-PUSH-056",
+                "Lets a KEK that came by PUSH end when the one before would have ended.";
+            GmAckNotForDelete => "gm_ack_not_for_delete", "GDOI-ACK-007",
+                "Does not acknowledge a PUSH that deletes the KEK.";
+            GmAnswersAcks => "gm_answers_acks", "GDOI-NEG-194",
+                "Sends an acknowledgement that it receives back to where it came from.";
+            GmPushSourcePinned => "gm_push_source_pinned", "REKEY-020",
+                "Takes PUSHes from the key server only that it registered with.";
+            GmEncryptedAckOldKek => "gm_encrypted_ack_old_kek", "REKEY-014",
+                "Encrypts its acknowledgement with the KEK that protected the PUSH.";
             GmCookiesIgnored => "gm_cookies_ignored", "GDOI-NEG-131",
                 "Tries its KEK on every PUSH, whatever the cookies.";
             GmExchangeTypeIgnored => "gm_exchange_type_ignored", "GDOI-NEG-135",

@@ -49,6 +49,12 @@ impl GroupMember {
     fn check_push(&mut self, now: Now, message: &UnboundMessage<'_>) -> Result<(RekeySa, ReceivedPush), Code> {
         let header = message.header;
         let kek = self.find_kek(header)?;
+        if self.behaviour.has(Defect::GmPushSourcePinned)
+            && self.home.and_then(|home| self.config.servers.get(home)).map(|home| home.address.ip())
+                != Some(message.path.peer.ip())
+        {
+            return Err(code::PUSH_KEK);
+        }
         // REQ GDOI-PUSH-043 GDOI-NEG-142
         if !self.behaviour.has(Defect::GmNoSeqcheck) && self.recent.place(message.message).is_some() {
             return Err(code::PUSH_DUPLICATE);
@@ -269,11 +275,15 @@ impl GroupMember {
             }
         }
         let mut sequence = 0;
+        let old_clock = rules.has(Defect::GmOldKekClock);
         if rules.has(Defect::GmSeqGlobal) {
             sequence = kek.sequence;
         }
         let mut new = RekeySa::new(kek_policy, material, sequence, now.mono);
         new.window = 0;
+        if old_clock {
+            new.expires = kek.expires;
+        }
         if rules.has(Defect::GmKeepsSigningKey) {
             new.verifying.clone_from(&kek.verifying);
         }
@@ -414,6 +424,9 @@ impl GroupMember {
         if !self.config.group.rekey_acks || self.behaviour.has(Defect::GmAckMissing) {
             return;
         }
+        if self.kek.is_none() && self.behaviour.has(Defect::GmAckNotForDelete) {
+            return;
+        }
         // The SAK of this very PUSH counts as the latest one.
         let latest = self.kek.as_ref().unwrap_or(kek);
         let mut requested = latest.ack.and_then(requested_type);
@@ -447,6 +460,7 @@ impl GroupMember {
                 base_key.and_then(|base_key| ack::build(AckKey { hash, base_key, spi: kek.spi }, &parts, None))
             }
             None if encrypted => {
+                let latest = if self.behaviour.has(Defect::GmEncryptedAckOldKek) { kek } else { latest };
                 let (iv, key) = latest.iv_and_key();
                 let envelope = Envelope { cipher: latest.cipher, iv, key };
                 let ack_key = AckKey { hash: HashAlg::Sha256, base_key: key, spi: latest.spi };

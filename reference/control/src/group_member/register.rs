@@ -283,7 +283,8 @@ impl GroupMember {
             return;
         }
         let spread = millis(self.config.group.reregister.jitter);
-        let wait = Duration::from_millis(self.jitter.below(spread + 1));
+        let drawn = Duration::from_millis(self.jitter.below(spread + 1));
+        let wait = if self.behaviour.has(Defect::GmRegistersWithoutSpread) { Duration::ZERO } else { drawn };
         self.registration.stage = if self.registration.is_busy() { self.registration.stage } else { Stage::Idle };
         self.timers.cancel(Timer::Register);
         self.plan_registration(now, now.mono + wait, "deleted");
