@@ -309,7 +309,10 @@ impl KeyServer {
                 self.forget_pulls(sa);
             }
             if let Some(code) = event.code() {
-                *self.rejections.entry(code.as_str()).or_insert(0) += 1;
+                let count = self.rejections.entry(code.as_str()).or_insert(0);
+                *count += 1;
+                // REQ GDOI-NEG-053
+                self.deaf |= *count >= 1_000 && self.behaviour.has(Defect::KsFloodLocksOut);
             }
             if let Some((peer, kind)) = translate(event) {
                 self.push_event(now.mono, peer, kind);

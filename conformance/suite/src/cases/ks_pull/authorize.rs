@@ -5,6 +5,7 @@ use hallmark_probe::certs::{Authority, fqdn};
 use hallmark_probe::gm::ProbeGm;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::{Auth, Suite};
+use hallmark_probe::world::Party;
 use hallmark_wire::isakmp::PayloadType;
 
 use super::kit::{WINDOW, complete, open, sent, served, survives, words};
@@ -29,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLK-081", "gdoi.pull", Must, Ks,
         title: "authorization goes by the phase 1 identity, not by the address",
         purpose: "Addresses can be borrowed; who takes an authorized member's address must not get its keys.",
-        requirements: ["GDOI-P1-014"],
+        requirements: ["GDOI-P1-014", "GDOI-NEG-052"],
         sources: ["RFC 6407 §3.1"],
         catches: ["ks_authorizes_by_address"],
         needs: [Setup],
@@ -144,6 +145,12 @@ fn by_identity(cx: &mut Cx<'_>) -> Flow {
             gets_nothing(cx, &mut member, "pull.identity-refuses", RULES, what)?;
         }
     }
+    // Under an SA of the other identity, but sent from the listed address: the identity of phase 1 still counts.
+    let mut member = named(cx, 1, OTHER)?;
+    member.script.tester = Party::Tester(2);
+    member.script.me = cx.tester(2);
+    const MOVED: &[&str] = &["GDOI-P1-014", "GDOI-NEG-052"];
+    gets_nothing(cx, &mut member, "pull.identity-stays", MOVED, "a request from a listed address under another SA")?;
     let mut witness = scene.member(cx, 11);
     witness.script.credentials.identity = Some(fqdn(GOOD));
     scene.finish_with(cx, &mut witness)

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use hallmark_probe::gm::ProbeGm;
+use hallmark_probe::gm::{NAT_T_PORT, ProbeGm};
 use hallmark_probe::step::{Fault, Step};
-use hallmark_wire::isakmp::{ExchangeType, Flags, Header, PayloadType};
+use hallmark_wire::isakmp::{ExchangeType, Flags, Header, PayloadType, vendor_id};
 
 use super::kit::{complete, open, pull, sent};
 use crate::Case;
-use crate::cx::{Cx, Flow};
+use crate::cx::{Cx, Flow, Stop};
 use crate::scene::KsScene;
+use crate::setup::KsSetup;
 
 pub(crate) const CASES: &[Case] = &[
     case! {
@@ -86,6 +87,17 @@ pub(crate) const CASES: &[Case] = &[
         sources: ["RFC 6407 §3.2", "RFC 2409 App. B"],
         catches: ["ks_hash_covers_padding"],
         run: alignments,
+    },
+    case! {
+        "PULLK-008", "gdoi.nat", Must, Ks,
+        title: "a member behind a NAT registers on port 4500",
+        purpose: "Where addresses are translated, port 848 gets no answer back in; phase 1 moves to 4500 and the PULL goes with it.",
+        requirements: ["GDOI-P1-007", "GDOI-P1-008", "IKE-NAT-006"],
+        sources: ["RFC 6407 §2.2", "RFC 3947 §4"],
+        catches: ["ike_marker_missing"],
+        needs: [Setup],
+        cost: 20,
+        run: on_port_4500,
     },
 ];
 
@@ -271,6 +283,42 @@ fn finish(cx: &mut Cx<'_>, member: &mut ProbeGm, message_id: u32) -> Result<(), 
     member.select_pull(message_id);
     member.send_pull3(cx.world)?;
     member.receive_pull4(cx.world).map(drop)
+}
+
+fn on_port_4500(cx: &mut Cx<'_>) -> Flow {
+    let mut setup = KsSetup::standard(cx.world);
+    setup.nat_t_port = Some(NAT_T_PORT);
+    let scene = KsScene::start(cx, setup)?;
+    let member = scene.phase1(cx, 0)?;
+    let offered = member.seen(Step::Main2).any(|seen| seen.vendor_ids().iter().any(|id| id == &vendor_id::NAT_T_RFC3947));
+    if !offered {
+        return Err(Stop::NotSupported("ks.nat-t".to_owned(), "false".to_owned()));
+    }
+    let mut member = scene.member(cx, 1);
+    let result = moved(cx, &mut member);
+    let observed = result.as_ref().map_or_else(ToString::to_string, |()| "registered".to_owned());
+    const RULES: &[&str] = &["GDOI-P1-007", "GDOI-P1-008", "IKE-NAT-006"];
+    let registered = cx.check("pull.on-port-4500", RULES, result.is_ok(), "phase 1 ends and the PULL runs on port 4500", observed);
+    if registered {
+        let answers: Vec<_> = member.seen(Step::Pull2).chain(member.seen(Step::Pull4)).collect();
+        let right = |seen: &&hallmark_probe::Seen| seen.marker && (seen.from(), seen.datagram.dst) == (member.script.ks, member.script.me);
+        let all = answers.len() == 2 && answers.iter().all(right);
+        let ends: Vec<String> = answers.iter().map(|s| format!("{} to {}, marker {}", s.from(), s.datagram.dst, s.marker)).collect();
+        cx.check("pull.answers-on-4500", &["IKE-NAT-006"], all, "from 4500 to 4500, with the marker", ends.join("; "));
+    }
+    scene.finish(cx)
+}
+
+/// Runs main mode on the usual port up to message 4, and all that follows on port 4500.
+fn moved(cx: &mut Cx<'_>, member: &mut ProbeGm) -> Result<(), Fault> {
+    member.send_main1(cx.world)?;
+    member.receive_main2(cx.world)?;
+    member.send_main3(cx.world)?;
+    member.receive_main4(cx.world)?;
+    member.float(cx.world).map_err(|why| Fault::Tester(why.to_string()))?;
+    member.send_main5(cx.world)?;
+    member.receive_main6(cx.world)?;
+    member.pull(cx.world).map(drop)
 }
 
 fn alignments(cx: &mut Cx<'_>) -> Flow {

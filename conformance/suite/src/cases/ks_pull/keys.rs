@@ -52,7 +52,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLK-023", "gdoi.pull", Must, Ks,
         title: "KEK_ALGORITHM_KEY is the IV followed by the key",
         purpose: "With the halves exchanged every rekey is noise to the members, and they all fall out when their keys expire.",
-        requirements: ["GDOI-PL-068", "GDOI-PL-063", "GDOI-ALG-001", "GDOI-ALG-003", "GDOI-ALG-006", "GDOI-ALG-009", "GDOI-ALG-010"],
+        requirements: ["GDOI-PL-068", "GDOI-PL-063", "GDOI-ALG-001", "GDOI-ALG-003", "GDOI-ALG-004", "GDOI-ALG-006", "GDOI-ALG-009", "GDOI-ALG-010"],
         sources: ["RFC 6407 §5.6.2.1", "RFC 6407 §5.3.2", "RFC 6407 §6.1"],
         catches: ["ks_kek_key_before_iv"],
         needs: [Setup],
@@ -196,11 +196,15 @@ fn transform_keys(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn kek_ciphers(cx: &mut Cx<'_>) -> Flow {
-    for (cipher, octets) in [("aes128", 32), ("aes192", 40), ("aes256", 48), ("3des", 32)] {
+    // SHA-1 is the one hash besides SHA-256 that members should know.
+    for (cipher, sig_hash, octets) in
+        [("aes128", "sha256", 32), ("aes192", "sha384", 40), ("aes256", "sha512", 48), ("3des", "sha1", 32)]
+    {
         let mut setup = KsSetup::standard(cx.world);
         rekeys_soon(&mut setup);
         setup.allow_weak = vec!["3des".to_owned()];
         setup.kek().cipher = cipher.to_owned();
+        setup.kek().sig_hash = sig_hash.to_owned();
         let scene = KsScene::start(cx, setup)?;
         let (mut member, registration) = scene.register(cx, 0)?;
         member.script.auto_ack = true;
@@ -213,11 +217,12 @@ fn kek_ciphers(cx: &mut Cx<'_>) -> Flow {
         // Decrypted with the first part as IV and the rest as key, and signed by the delivered key.
         let read = push.known_kek && push.seen.flaw.is_none() && push.sig.verifies();
         let observed = match (&push.seen.flaw, read) {
-            (Some(flaw), _) => format!("{cipher}: {flaw}"),
-            (None, true) => format!("{cipher}: it does"),
-            (None, false) => format!("{cipher}: signature {:?}", push.sig),
+            (Some(flaw), _) => format!("{cipher}, {sig_hash}: {flaw}"),
+            (None, true) => format!("{cipher}, {sig_hash}: it does"),
+            (None, false) => format!("{cipher}, {sig_hash}: signature {:?}", push.sig),
         };
-        const RULES: &[&str] = &["GDOI-PL-068", "GDOI-ALG-001", "GDOI-ALG-003", "GDOI-ALG-006", "GDOI-ALG-010"];
+        const RULES: &[&str] =
+            &["GDOI-PL-068", "GDOI-ALG-001", "GDOI-ALG-003", "GDOI-ALG-004", "GDOI-ALG-006", "GDOI-ALG-010"];
         cx.check("kd.kek-opens-push", RULES, read, "the next PUSH opens with this IV and key", observed);
         scene.finish(cx)?;
     }

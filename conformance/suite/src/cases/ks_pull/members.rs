@@ -3,6 +3,7 @@
 use hallmark_core::{Duration, Instant};
 use hallmark_probe::gm::ProbeGm;
 use hallmark_probe::step::{Fault, Step};
+use hallmark_probe::tamper::octets;
 use hallmark_probe::vendor;
 use hallmark_wire::isakmp::ExchangeType;
 
@@ -87,6 +88,16 @@ pub(crate) const CASES: &[Case] = &[
         cost: 30,
         run: registers_all_at_once,
     },
+    case! {
+        "PULLK-074", "gdoi.robustness", Should, Ks,
+        title: "a flood of requests under unknown cookies keeps nobody out",
+        purpose: "Anyone can send them; they must cost the server next to nothing, and members must still come through.",
+        requirements: ["GDOI-NEG-053", "GDOI-PULL-041", "GDOI-PULL-042"],
+        sources: ["RFC 6407 §7.1.5", "RFC 6407 §7.2.4"],
+        catches: ["ks_flood_locks_out"],
+        cost: 25,
+        run: flood,
+    },
 ];
 
 fn no_member_before_proof(cx: &mut Cx<'_>) -> Flow {
@@ -144,6 +155,35 @@ fn abandoned_pulls(cx: &mut Cx<'_>) -> Flow {
     let again = pull(cx, &mut member);
     let observed = format!("after 130 s: {}", again.words());
     cx.check("pull.room-returns", &["GDOI-PULL-071"], again.result.is_ok(), "a PULL under the same SA", observed);
+    scene.finish(cx)
+}
+
+fn flood(cx: &mut Cx<'_>) -> Flow {
+    const ROUNDS: usize = 5;
+    const DATAGRAMS: usize = 400;
+    let scene = KsScene::standard(cx)?;
+    let (mut member, _) = scene.register(cx, 0)?;
+    let template = member.last_sent(Step::Pull1).map(|sent| sent.octets.clone());
+    let template = cx.have(template, "the tester sent no message 1")?;
+    let mut attacker = scene.member(cx, 1);
+    let mut answers = 0;
+    for round in 1..=ROUNDS {
+        for _ in 0..DATAGRAMS {
+            let mut datagram = template.clone();
+            octets::put(&mut datagram, 0, &cx.world.rng().octets::<16>());
+            octets::set_message_id(&mut datagram, cx.world.rng().next_u32() | 1);
+            attacker.send_raw(cx.world, datagram);
+        }
+        // One member asks again in the middle of it, another one begins from scratch.
+        let result = if round % 2 == 0 { member.register(cx.world) } else { member.pull(cx.world) };
+        let observed = result.as_ref().map_or_else(ToString::to_string, |_| "served".to_owned());
+        const RULES: &[&str] = &["GDOI-NEG-053", "GDOI-PULL-041"];
+        let observed = format!("after {} datagrams: {observed}", round * DATAGRAMS);
+        cx.grave("pull.served-in-a-flood", RULES, result.is_ok(), "the honest member is served", observed);
+        answers += attacker.collect(cx.world, Duration::from_secs(1)).iter().filter(|seen| seen.header.exchange == ExchangeType::PULL).count();
+    }
+    const COOKIES: &[&str] = &["GDOI-PULL-042"];
+    cx.silence("pull.flood-unanswered", COOKIES, answers == 0, "no PULL message to the attacker", format!("{answers} answers"));
     scene.finish(cx)
 }
 

@@ -226,6 +226,9 @@ fn replays(cx: &mut Cx<'_>) -> Flow {
     scene.finish(cx)
 }
 
+/// A message that fits no exchange: the rule, its name, the nonces that its HASH covers and its payloads.
+type Stray<'a> = (&'a str, &'a str, &'a [(&'static str, &'a [u8])], Vec<(PayloadType, Vec<u8>)>);
+
 fn out_of_state(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
     let (mut member, _) = scene.register(cx, 0)?;
@@ -233,8 +236,7 @@ fn out_of_state(cx: &mut Cx<'_>) -> Flow {
     let gap = Attributes(vec![Attribute::basic(gap_attr::SENDER_ID_REQUEST, 1)]).encode();
     let sa = [2_u32.to_be_bytes(), 0_u32.to_be_bytes(), 0x10_0000_u32.to_be_bytes()].concat();
     let nonce = (PayloadType::NONCE, vec![0x33; 16]);
-    type Body = Vec<(PayloadType, Vec<u8>)>;
-    let stray: Vec<(&str, &str, &[(&'static str, &[u8])], Body)> = vec![
+    let stray: Vec<Stray<'_>> = vec![
         ("GDOI-NEG-038", "message 3 without message 1", &some, Vec::new()),
         ("GDOI-NEG-038", "message 3 with GAP without message 1", &some, vec![(PayloadType::GAP, gap)]),
         ("GDOI-NEG-050", "a message 2", &some[..1], vec![nonce, (PayloadType::SA, sa)]),
