@@ -121,6 +121,14 @@ impl ProbeGm {
         }
     }
 
+    /// Reads a PUSH that another member received with the keys of this one, as whoever listens on the wire can.
+    #[must_use]
+    pub fn overhear(&self, push: &Push) -> Push {
+        let mut seen = push.seen.clone();
+        self.open_push(&mut seen);
+        self.read_push(&seen)
+    }
+
     /// Gives every PUSH datagram received so far, identical copies included.
     pub fn push_datagrams(&self) -> impl Iterator<Item = &Seen> {
         self.seen(Step::Push)
