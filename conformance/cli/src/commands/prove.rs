@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Instant;
 
-use hallmark_catalogue::ExitCode;
+use hallmark_catalogue::{ExitCode, Verdict};
 use hallmark_control::behaviour::{Defect, Variant};
 use hallmark_report::KillMatrix;
 use hallmark_runner::Worlds;
@@ -175,10 +175,11 @@ fn matrix(plan: &ProofPlan, proof: &Proof, args: &ProveArgs) -> KillMatrix {
     matrix
 }
 
-/// Tells whether a case did to a variant what it does not do to the sound reference.
+/// Tells whether a case did to a variant what it does not do to the sound reference. That a case does not apply to a
+/// variant without an optional feature is no punishment.
 fn is_punished(cell: &Cell, proof: &Proof) -> bool {
     let before = proof.conforming.iter().find(|other| other.case == cell.case).map(|other| other.verdict);
-    cell.punished() && before != Some(cell.verdict)
+    cell.punished() && cell.verdict != Verdict::Na && before != Some(cell.verdict)
 }
 
 /// Adds to each fault what was seen instead.
