@@ -128,6 +128,8 @@ macro_rules! gdoi_defects {
                 "Leaves the keys of one TEK out of each KD.";
             KsPushTekWithoutKey => "ks_push_tek_without_key", "GDOI-PUSH-025",
                 "Sends TEK policy without keys in a PUSH.";
+            KsLargePushCut => "ks_large_push_cut", "FRAG-008",
+                "Leaves the flows that do not fit into one packet out of a PUSH.";
             KsSakSixReserved => "ks_sak_six_reserved", "GDOI-PL-023",
                 "Puts six reserved octets behind the SPI of a SAK.";
             KsKekLifetimeTruncated => "ks_kek_lifetime_truncated", "GDOI-PL-035",
@@ -464,6 +466,16 @@ macro_rules! gdoi_defects {
                 "Takes PUSHes from the key server only that it registered with.";
             GmEncryptedAckOldKek => "gm_encrypted_ack_old_kek", "REKEY-014",
                 "Encrypts its acknowledgement with the KEK that protected the PUSH.";
+            GmDeafAfterLargePush => "gm_deaf_after_large_push", "FRAG-007",
+                "Stops working on a message of more than 20000 octets.";
+            GmLkhTakesLeaf => "gm_lkh_takes_leaf", "GDOI-LKH-018",
+                "Takes the first key of a downloaded LKH array for the KEK.";
+            GmMulticastNeverJoined => "gm_multicast_never_joined", "MCAST-004",
+                "Does not join the multicast group of the policy.";
+            GmCopyMovesCounter => "gm_copy_moves_counter", "MCAST-005",
+                "Counts a copy of the latest PUSH as one more.";
+            GmUnicastEveryOther => "gm_unicast_every_other", "MCAST-009",
+                "Takes only PUSHes with odd numbers by unicast when the policy says multicast.";
             GmCookiesIgnored => "gm_cookies_ignored", "GDOI-NEG-131",
                 "Tries its KEK on every PUSH, whatever the cookies.";
             GmExchangeTypeIgnored => "gm_exchange_type_ignored", "GDOI-NEG-135",

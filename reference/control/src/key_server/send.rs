@@ -292,7 +292,11 @@ impl KeyServer {
             // REQ GDOI-SID-013
             sids: behaviour.has(Defect::KsSidInPush).then(|| (group.config.sid_bits.unwrap_or(8), vec![0])),
         };
-        let teks: Vec<&Tek> = content.teks.iter().collect();
+        let mut announced_teks = content.teks.clone();
+        if behaviour.has(Defect::KsLargePushCut) {
+            announced_teks.iter_mut().for_each(|tek| tek.config.acl.truncate(16));
+        }
+        let teks: Vec<&Tek> = announced_teks.iter().collect();
         // REQ GDOI-PUSH-025 GDOI-PUSH-029 GDOI-PUSH-030
         let (sa, kd) = if announced.is_none() && teks.is_empty() {
             (None, None)

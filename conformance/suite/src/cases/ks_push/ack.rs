@@ -84,7 +84,10 @@ fn credited(cx: &mut Cx<'_>, member: &ProbeGm) -> Flow<u64> {
     let entry = status.split("\"identity\"").find(|part| part.contains(&ip));
     let acks = entry.and_then(|part| part.split("\"acks\":").nth(1));
     let digits: Option<String> = acks.map(|rest| rest.trim_start().chars().take_while(char::is_ascii_digit).collect());
-    cx.have(digits.and_then(|digits| digits.parse().ok()), "the status does not tell the acknowledgements of the member")
+    cx.have(
+        digits.and_then(|digits| digits.parse().ok()),
+        "the status does not tell the acknowledgements of the member",
+    )
 }
 
 fn late_ack_counts(cx: &mut Cx<'_>) -> Flow {
@@ -149,7 +152,13 @@ fn unknown_sequence(cx: &mut Cx<'_>) -> Flow {
     ack(cx, &mut gm, &push)?;
     listen(cx, &mut gm, 1);
     let right = credited(cx, &gm)?;
-    cx.check("ack.unknown-sequence-not-counted", &["GDOI-NEG-187"], wrong == 0, "nothing credited", format!("{wrong} credited"));
+    cx.check(
+        "ack.unknown-sequence-not-counted",
+        &["GDOI-NEG-187"],
+        wrong == 0,
+        "nothing credited",
+        format!("{wrong} credited"),
+    );
     cx.require(right > wrong, "the right acknowledgement was not credited either")?;
     scene.finish(cx)
 }

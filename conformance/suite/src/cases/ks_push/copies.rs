@@ -45,9 +45,21 @@ fn identical_copies(cx: &mut Cx<'_>) -> Flow {
     listen(cx, &mut gm, 27);
     let octets: Vec<Vec<u8>> = gm.push_datagrams().map(|seen| seen.octets().to_vec()).collect();
     let times = arrivals(&gm);
-    cx.check("push.copies-identical", &["REKEY-005", "GDOI-PUSH-021"], octets.windows(2).all(|pair| pair[0] == pair[1]), "the same octets", format!("{} datagrams", octets.len()));
+    cx.check(
+        "push.copies-identical",
+        &["REKEY-005", "GDOI-PUSH-021"],
+        octets.windows(2).all(|pair| pair[0] == pair[1]),
+        "the same octets",
+        format!("{} datagrams", octets.len()),
+    );
     let spaced = times.windows(2).all(|pair| ((pair[1] - pair[0]) - 10.0).abs() <= 1.5);
-    cx.check("push.copies-at-period", &["REKEY-005"], times.len() == 3 && spaced, "two copies, 10 s apart", format!("arrived at {times:.0?} s"));
+    cx.check(
+        "push.copies-at-period",
+        &["REKEY-005"],
+        times.len() == 3 && spaced,
+        "two copies, 10 s apart",
+        format!("arrived at {times:.0?} s"),
+    );
     scene.finish(cx)
 }
 
@@ -62,8 +74,20 @@ fn ack_ends_copies(cx: &mut Cx<'_>) -> Flow {
     listen(cx, &mut good, 27);
     silent.collect(cx.world, hallmark_core::Duration::from_millis(1));
     let (to_good, to_silent) = (good.push_datagrams().count(), silent.push_datagrams().count());
-    cx.silence("ack.ends-copies", &["REKEY-006", "GDOI-ACK-027"], to_good == 1, "no copy after the acknowledgement", format!("{to_good} datagrams"));
-    cx.check("ack.others-unaffected", &["REKEY-006"], to_silent == 3, "all copies to the member that is silent", format!("{to_silent} datagrams"));
+    cx.silence(
+        "ack.ends-copies",
+        &["REKEY-006", "GDOI-ACK-027"],
+        to_good == 1,
+        "no copy after the acknowledgement",
+        format!("{to_good} datagrams"),
+    );
+    cx.check(
+        "ack.others-unaffected",
+        &["REKEY-006"],
+        to_silent == 3,
+        "all copies to the member that is silent",
+        format!("{to_silent} datagrams"),
+    );
     let _ = silent.seen(Step::Push);
     scene.finish(cx)
 }

@@ -42,7 +42,15 @@ fn clean_slate(cx: &mut Cx<'_>) -> Flow {
     let words: Vec<String> = push
         .deletes
         .iter()
-        .map(|delete| format!("DOI {} protocol {} SPI size {} ({})", delete.doi, delete.protocol, delete.spi_size, delete.spis.len()))
+        .map(|delete| {
+            format!(
+                "DOI {} protocol {} SPI size {} ({})",
+                delete.doi,
+                delete.protocol,
+                delete.spi_size,
+                delete.spis.len()
+            )
+        })
         .collect();
     let words = words.join("; ");
     cx.check("push.delete-doi", &["GDOI-PL-073"], push.deletes.iter().all(|d| d.doi == 2), "DOI 2", &words);
@@ -55,13 +63,7 @@ fn clean_slate(cx: &mut Cx<'_>) -> Flow {
         &words,
     );
     let teks: Vec<_> = push.deletes.iter().filter(|d| d.protocol == 1 && d.spi_size == 4).collect();
-    cx.check(
-        "push.deletes-apart",
-        &["GDOI-PL-075"],
-        !teks.is_empty(),
-        "a Delete for the TEKs of its own",
-        &words,
-    );
+    cx.check("push.deletes-apart", &["GDOI-PL-075"], !teks.is_empty(), "a Delete for the TEKs of its own", &words);
     cx.check(
         "push.clean-slate-complete",
         &["GDOI-PL-076"],

@@ -125,7 +125,10 @@ fn one_miss_is_forgiven(cx: &mut Cx<'_>) -> Flow {
         &["REKEY-008", "GDOI-ACK-031"],
         second.is_some(),
         "the next rekey comes too",
-        second.map_or_else(|| "no further rekey".to_owned(), |push| format!("rekey {:?} after {:?}", push.seq, first.seq)),
+        second.map_or_else(
+            || "no further rekey".to_owned(),
+            |push| format!("rekey {:?} after {:?}", push.seq, first.seq),
+        ),
     );
     scene.finish(cx)
 }
@@ -225,7 +228,10 @@ fn exclusion_in_two_steps(cx: &mut Cx<'_>) -> Flow {
         &["GDOI-PUSH-063"],
         second.is_some_and(|push| Some(push.kek_spi) == sak && !push.teks.is_empty()),
         "new TEKs under the new KEK",
-        second.map_or_else(|| "no second rekey".to_owned(), |push| format!("{} TEKs, {} KEK", push.teks.len(), if Some(push.kek_spi) == sak { "new" } else { "old" })),
+        second.map_or_else(
+            || "no second rekey".to_owned(),
+            |push| format!("{} TEKs, {} KEK", push.teks.len(), if Some(push.kek_spi) == sak { "new" } else { "old" }),
+        ),
     );
     scene.finish(cx)
 }
@@ -238,10 +244,18 @@ fn hierarchy_excludes(cx: &mut Cx<'_>) -> Flow {
     let stranger = pushes_for(cx, &mut third, 0);
     let new = seen.first().and_then(|push| push.sa.as_ref()?.kek().map(|sak| sak.spi));
     let new = cx.have(new, "no rekey with a SAK followed the exclusion")?;
-    let download = seen.iter().flat_map(|push| push.kd.iter()).flat_map(|kd| &kd.packets).any(|packet| {
-        packet.kd_type == kd_type::LKH && packet.attributes.get(lkh_key::DOWNLOAD).is_some()
-    });
-    cx.check("push.no-download-array", &["GDOI-LKH-005"], !download, "no LKH_DOWNLOAD_ARRAY", if download { "one" } else { "none" });
+    let download = seen
+        .iter()
+        .flat_map(|push| push.kd.iter())
+        .flat_map(|kd| &kd.packets)
+        .any(|packet| packet.kd_type == kd_type::LKH && packet.attributes.get(lkh_key::DOWNLOAD).is_some());
+    cx.check(
+        "push.no-download-array",
+        &["GDOI-LKH-005"],
+        !download,
+        "no LKH_DOWNLOAD_ARRAY",
+        if download { "one" } else { "none" },
+    );
     let others = [&first, &second].iter().filter(|gm| gm.kek(&new).is_some()).count();
     cx.check(
         "push.update-serves-the-others",
@@ -259,13 +273,18 @@ fn hierarchy_excludes(cx: &mut Cx<'_>) -> Flow {
         "no array that the excluded member can unwrap",
         if opened { "it recovers the new KEK" } else { "it recovers nothing" },
     );
-    let renewed: Vec<(u16, u32)> = seen.iter().flat_map(|push| push.lkh_keys.iter().map(|key| (key.id, key.handle))).collect();
+    let renewed: Vec<(u16, u32)> =
+        seen.iter().flat_map(|push| push.lkh_keys.iter().map(|key| (key.id, key.handle))).collect();
     cx.check(
         "push.handles-differ",
         &["GDOI-LKH-012"],
         !renewed.is_empty() && renewed.iter().all(|node| !nodes.contains(node)),
         "a new handle for each renewed node",
-        format!("{} of {} renewed nodes keep their handle", renewed.iter().filter(|node| nodes.contains(node)).count(), renewed.len()),
+        format!(
+            "{} of {} renewed nodes keep their handle",
+            renewed.iter().filter(|node| nodes.contains(node)).count(),
+            renewed.len()
+        ),
     );
     scene.finish(cx)
 }

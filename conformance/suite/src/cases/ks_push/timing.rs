@@ -54,7 +54,8 @@ fn tek_in_time(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::start(cx, setup)?;
     let (mut gm, registration) = scene.register(cx, 0)?;
     gm.script.auto_ack = true;
-    let life = registration.teks.first().and_then(|tek| tek.attributes.uint(hallmark_wire::gdoi::tek_attr::LIFE_DURATION));
+    let life =
+        registration.teks.first().and_then(|tek| tek.attributes.uint(hallmark_wire::gdoi::tek_attr::LIFE_DURATION));
     let life = cx.have(life, "the TEK has no lifetime")?;
     let seen = pushes_for(cx, &mut gm, life + 20);
     let first = seen.first().map(|push| (push.at - registration.at).as_secs_f64());
