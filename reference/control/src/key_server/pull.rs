@@ -4,8 +4,8 @@ use hallmark_core::{Code, Duration, Instant, Now};
 use hallmark_crypto::ike::Cbc;
 use hallmark_wire::gdoi::{DOI, Gap, Sequence, gap_attr};
 use hallmark_wire::isakmp::{
-    AttributeValue, Built, ExchangeType, Flags, Header, IdType, Identification, Notify, NotifyType, PayloadType, PayloadView,
-    build_chain,
+    AttributeValue, Built, ExchangeType, Flags, Header, IdType, Identification, Notify, NotifyType, PayloadType,
+    PayloadView, build_chain,
 };
 
 use super::group::{Generation, Group, Kek, Member, MemberKey, Tek};
@@ -210,7 +210,8 @@ impl KeyServer {
             _ => return Err(code::PULL_PAYLOADS),
         };
         if (nonce.kind, id.kind) != (PayloadType::NONCE, PayloadType::ID) {
-            if self.behaviour.has(Defect::KsM1PayloadsUnchecked) && (id.kind, nonce.kind) == (PayloadType::NONCE, PayloadType::ID) {
+            let reversed = (id.kind, nonce.kind) == (PayloadType::NONCE, PayloadType::ID);
+            if reversed && self.behaviour.has(Defect::KsM1PayloadsUnchecked) {
                 let wanted = Identification::decode(nonce.body).map_err(|error| error.code)?;
                 return Ok((id.body.to_vec(), wanted));
             }

@@ -209,7 +209,8 @@ fn withdrawn_in_between(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn unlisted_certificate(cx: &mut Cx<'_>) -> Flow {
-    let broken = |error: hallmark_crypto::cert::CertError| Stop::Inconclusive(format!("the tester's authority: {error}"));
+    let broken =
+        |error: hallmark_crypto::cert::CertError| Stop::Inconclusive(format!("the tester's authority: {error}"));
     const GOOD: &str = "gm1.hallmark.example";
     const OTHER: &str = "gm2.hallmark.example";
     let suite = Suite { auth: Auth::Rsa, ..Suite::default() };

@@ -118,7 +118,13 @@ fn registers(cx: &mut Cx<'_>) -> Flow {
         cx.check("pull.brings-tek", ESP, teks > 0, "at least one ESP SA", format!("{teks} ESP SAs"));
         let keyed = registration.teks.iter().all(|tek| !(tek.algorithm_key.is_empty() && tek.integrity_key.is_empty()));
         const KD: &[&str] = &["REG-001", "GDOI-PULL-033"];
-        cx.check("pull.brings-keys", KD, keyed, "keys for every SA", format!("{} key packets", registration.kd.packets.len()));
+        cx.check(
+            "pull.brings-keys",
+            KD,
+            keyed,
+            "keys for every SA",
+            format!("{} key packets", registration.kd.packets.len()),
+        );
         let seq = registration.seq;
         cx.check("pull.brings-seq", &["REG-001"], seq.is_some(), "a SEQ payload", format!("SEQ {seq:?}"));
     }
@@ -148,7 +154,13 @@ fn headers(cx: &mut Cx<'_>) -> Flow {
         let bare = flags.0 == Flags::ENCRYPTION.0;
         cx.check("pull.no-other-flag", &["GDOI-PULL-008"], bare, "flags 01", say(format!("flags {:02x}", flags.0)));
         let same = header.message_id == message_id;
-        cx.check("pull.message-id", &["GDOI-PULL-011"], same, "that of message 1", say(format!("{:08x}", header.message_id)));
+        cx.check(
+            "pull.message-id",
+            &["GDOI-PULL-011"],
+            same,
+            "that of message 1",
+            say(format!("{:08x}", header.message_id)),
+        );
         let version = header.version;
         cx.check("pull.version", &["GDOI-P1-018"], version == 0x10, "10", say(format!("{version:02x}")));
         let straight = (seen.datagram.src, seen.datagram.dst) == (subject, tester);
@@ -205,10 +217,22 @@ fn hashes(cx: &mut Cx<'_>) -> Flow {
         };
         let name = seen.step;
         let found = seen.body(PayloadType::HASH).map_or(0, <[u8]>::len);
-        cx.check("pull.hash-length", &["GDOI-PL-077"], found == len, "as long as the prf", format!("{name}: {found} octets"));
+        cx.check(
+            "pull.hash-length",
+            &["GDOI-PL-077"],
+            found == len,
+            "as long as the prf",
+            format!("{name}: {found} octets"),
+        );
         let verifies = seen.authentic == Some(true);
         let observed = if verifies { "verifies" } else { "does not verify" };
-        cx.check("pull.hash-verifies", &[rule, "GDOI-PULL-019"], verifies, "the HASH verifies", format!("{name}: it {observed}"));
+        cx.check(
+            "pull.hash-verifies",
+            &[rule, "GDOI-PULL-019"],
+            verifies,
+            "the HASH verifies",
+            format!("{name}: it {observed}"),
+        );
     }
     scene.finish(cx)
 }
@@ -290,7 +314,8 @@ fn on_port_4500(cx: &mut Cx<'_>) -> Flow {
     setup.nat_t_port = Some(NAT_T_PORT);
     let scene = KsScene::start(cx, setup)?;
     let member = scene.phase1(cx, 0)?;
-    let offered = member.seen(Step::Main2).any(|seen| seen.vendor_ids().iter().any(|id| id == &vendor_id::NAT_T_RFC3947));
+    let offered =
+        member.seen(Step::Main2).any(|seen| seen.vendor_ids().iter().any(|id| id == &vendor_id::NAT_T_RFC3947));
     if !offered {
         return Err(Stop::NotSupported("ks.nat-t".to_owned(), "false".to_owned()));
     }
@@ -298,12 +323,16 @@ fn on_port_4500(cx: &mut Cx<'_>) -> Flow {
     let result = moved(cx, &mut member);
     let observed = result.as_ref().map_or_else(ToString::to_string, |()| "registered".to_owned());
     const RULES: &[&str] = &["GDOI-P1-007", "GDOI-P1-008", "IKE-NAT-006"];
-    let registered = cx.check("pull.on-port-4500", RULES, result.is_ok(), "phase 1 ends and the PULL runs on port 4500", observed);
+    let registered =
+        cx.check("pull.on-port-4500", RULES, result.is_ok(), "phase 1 ends and the PULL runs on port 4500", observed);
     if registered {
         let answers: Vec<_> = member.seen(Step::Pull2).chain(member.seen(Step::Pull4)).collect();
-        let right = |seen: &&hallmark_probe::Seen| seen.marker && (seen.from(), seen.datagram.dst) == (member.script.ks, member.script.me);
+        let right = |seen: &&hallmark_probe::Seen| {
+            seen.marker && (seen.from(), seen.datagram.dst) == (member.script.ks, member.script.me)
+        };
         let all = answers.len() == 2 && answers.iter().all(right);
-        let ends: Vec<String> = answers.iter().map(|s| format!("{} to {}, marker {}", s.from(), s.datagram.dst, s.marker)).collect();
+        let ends: Vec<String> =
+            answers.iter().map(|s| format!("{} to {}, marker {}", s.from(), s.datagram.dst, s.marker)).collect();
         cx.check("pull.answers-on-4500", &["IKE-NAT-006"], all, "from 4500 to 4500, with the marker", ends.join("; "));
     }
     scene.finish(cx)

@@ -78,7 +78,13 @@ fn array_form(cx: &mut Cx<'_>) -> Flow {
     let reserved = octet(3) == 0 && keys.iter().all(|key| key.get(3) == Some(&0));
     cx.check("lkh.reserved", &["GDOI-LKH-008"], reserved, "0", if reserved { "0" } else { "not 0" });
     let types: BTreeSet<u8> = keys.iter().filter_map(|key| key.get(2).copied()).collect();
-    cx.check("lkh.key-type", &["GDOI-LKH-013"], types == BTreeSet::from([3]), "KEK_ALGORITHM AES", format!("{types:?}"));
+    cx.check(
+        "lkh.key-type",
+        &["GDOI-LKH-013"],
+        types == BTreeSet::from([3]),
+        "KEK_ALGORITHM AES",
+        format!("{types:?}"),
+    );
     scene.finish(cx)
 }
 

@@ -128,8 +128,20 @@ fn keys_match_policy(cx: &mut Cx<'_>) -> Flow {
         policy.teks().filter_map(|sat| sat.ipsec()).map(|sat| sat.spi.to_be_bytes().to_vec()).collect();
     let delivered: BTreeSet<Vec<u8>> = kd.of(kd_type::TEK).map(|packet| packet.spi.clone()).collect();
     let observed = format!("announced {announced:02x?}, delivered {delivered:02x?}");
-    cx.check("kd.tek-for-each-spi", &["GDOI-PULL-035"], announced.is_subset(&delivered), "keys for every SPI", &observed);
-    cx.check("kd.no-foreign-spi", &["GDOI-PL-059"], delivered.is_subset(&announced), "no SPI that was not announced", &observed);
+    cx.check(
+        "kd.tek-for-each-spi",
+        &["GDOI-PULL-035"],
+        announced.is_subset(&delivered),
+        "keys for every SPI",
+        &observed,
+    );
+    cx.check(
+        "kd.no-foreign-spi",
+        &["GDOI-PL-059"],
+        delivered.is_subset(&announced),
+        "no SPI that was not announced",
+        &observed,
+    );
     let twice = kd.of(kd_type::TEK).count() != delivered.len();
     for packet in kd.of(kd_type::TEK) {
         let counts = [tek_key::ALGORITHM, tek_key::INTEGRITY].map(|class| packet.count(class));
@@ -171,7 +183,13 @@ fn transform_keys(cx: &mut Cx<'_>) -> Flow {
         Err(fault) => return Err(Stop::Inconclusive(fault.to_string())),
     };
     let all = registration.teks.len() == TRANSFORMS.len();
-    cx.check("kd.every-transform", &["GDOI-PL-062"], all, "an SA for each transform", format!("{} SAs", registration.teks.len()));
+    cx.check(
+        "kd.every-transform",
+        &["GDOI-PL-062"],
+        all,
+        "an SA for each transform",
+        format!("{} SAs", registration.teks.len()),
+    );
     for tek in &registration.teks {
         let uint = |class| tek.attributes.uint(class);
         let (bits, auth) = (uint(tek_attr::KEY_LENGTH), uint(tek_attr::AUTH_ALGORITHM));
@@ -190,7 +208,13 @@ fn transform_keys(cx: &mut Cx<'_>) -> Flow {
         cx.check("kd.integrity-key-form", MAC, mac == lengths.integrity && source == 0, &expected, observed);
         let counts = (packet.count(tek_key::ALGORITHM), packet.count(tek_key::INTEGRITY));
         let wanted = (usize::from(lengths.encryption > 0), usize::from(lengths.integrity > 0));
-        cx.check("kd.keys-called-for", &["GDOI-PL-060"], counts == wanted, &format!("{wanted:?}"), format!("{name}: {counts:?}"));
+        cx.check(
+            "kd.keys-called-for",
+            &["GDOI-PL-060"],
+            counts == wanted,
+            &format!("{wanted:?}"),
+            format!("{name}: {counts:?}"),
+        );
     }
     scene.finish(cx)
 }

@@ -143,11 +143,8 @@ pub(super) fn survives(cx: &mut Cx<'_>, scene: &KsScene, member: &mut ProbeGm, w
         return Ok(());
     };
     let mut bystander = scene.member(cx, BYSTANDER);
-    bystander.script = hallmark_probe::GmScript {
-        tester: bystander.script.tester,
-        me: bystander.script.me,
-        ..member.script.clone()
-    };
+    bystander.script =
+        hallmark_probe::GmScript { tester: bystander.script.tester, me: bystander.script.me, ..member.script.clone() };
     let others = bystander.register(cx.world);
     if let Err(other) = others {
         let observed = format!("{what}: {fault}; another member: {other}");

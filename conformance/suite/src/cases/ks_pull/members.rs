@@ -123,8 +123,8 @@ fn no_member_before_proof(cx: &mut Cx<'_>) -> Flow {
     cx.world.note(&format!("the member got PUSH {:?}", push.seq));
     for stranger in &mut strangers {
         let seen = stranger.collect(cx.world, WINDOW);
-        let pushed = stranger.push_datagrams().count() > 0
-            || seen.iter().any(|seen| seen.header.exchange == ExchangeType::PUSH);
+        let pushed =
+            stranger.push_datagrams().count() > 0 || seen.iter().any(|seen| seen.header.exchange == ExchangeType::PUSH);
         const RULES: &[&str] = &["GDOI-PULL-028"];
         let observed = if pushed { "a PUSH came" } else { "no PUSH came" };
         cx.silence("pull.no-member-before-proof", RULES, !pushed, "no PUSH to it", observed);
@@ -180,10 +180,20 @@ fn flood(cx: &mut Cx<'_>) -> Flow {
         const RULES: &[&str] = &["GDOI-NEG-053", "GDOI-PULL-041"];
         let observed = format!("after {} datagrams: {observed}", round * DATAGRAMS);
         cx.grave("pull.served-in-a-flood", RULES, result.is_ok(), "the honest member is served", observed);
-        answers += attacker.collect(cx.world, Duration::from_secs(1)).iter().filter(|seen| seen.header.exchange == ExchangeType::PULL).count();
+        answers += attacker
+            .collect(cx.world, Duration::from_secs(1))
+            .iter()
+            .filter(|seen| seen.header.exchange == ExchangeType::PULL)
+            .count();
     }
     const COOKIES: &[&str] = &["GDOI-PULL-042"];
-    cx.silence("pull.flood-unanswered", COOKIES, answers == 0, "no PULL message to the attacker", format!("{answers} answers"));
+    cx.silence(
+        "pull.flood-unanswered",
+        COOKIES,
+        answers == 0,
+        "no PULL message to the attacker",
+        format!("{answers} answers"),
+    );
     scene.finish(cx)
 }
 
@@ -256,7 +266,8 @@ fn long_lifetimes(cx: &mut Cx<'_>) -> Flow {
     let refused = old.register(cx.world).map(drop);
     let mut new = announcing(cx, 2, 4);
     let accepted = new.register(cx.world).map(drop);
-    let said = |result: &Result<(), Fault>| result.as_ref().map_or_else(ToString::to_string, |()| "registered".to_owned());
+    let said =
+        |result: &Result<(), Fault>| result.as_ref().map_or_else(ToString::to_string, |()| "registered".to_owned());
     let observed = format!("1.0.3: {}; 1.0.4: {}", said(&refused), said(&accepted));
     let gated = refused.as_ref().is_err_and(|fault| fault.refused_at(Step::Pull2));
     cx.check("pull.old-member-refused", &["REG-018"], gated, "version 1.0.3 gets no policy", &observed);

@@ -146,7 +146,13 @@ fn sak_layout(cx: &mut Cx<'_>) -> Flow {
     let spi = sak.spi.iter().any(|octet| *octet != 0);
     cx.check("sak.spi", &["GDOI-PL-021"], spi, "16 octets, not zero", format!("{:02x?}", sak.spi));
     let zero = sak.reserved2.iter().all(|octet| *octet == 0);
-    cx.check("sak.reserved2", &["GDOI-PL-023"], zero, "4 zero octets behind the SPI", format!("{:02x?}", sak.reserved2));
+    cx.check(
+        "sak.reserved2",
+        &["GDOI-PL-023"],
+        zero,
+        "4 zero octets behind the SPI",
+        format!("{:02x?}", sak.reserved2),
+    );
     // Zero is no attribute class: two reserved octets too many read as one.
     let read = sak.attributes.as_ref().is_ok_and(|attributes| attributes.iter().all(|attribute| attribute.class != 0));
     let observed = match &sak.attributes {
@@ -175,19 +181,39 @@ fn sak_attributes(cx: &mut Cx<'_>) -> Flow {
     let algorithm = uint(kek_attr::ALGORITHM);
     cx.check("sak.algorithm", &["GDOI-PL-025"], algorithm == Some(3), "KEK_ALGORITHM AES", format!("{algorithm:?}"));
     let signature = uint(kek_attr::SIG_ALGORITHM);
-    cx.check("sak.sig-algorithm", &["GDOI-PL-026"], signature == Some(1), "SIG_ALGORITHM RSA", format!("{signature:?}"));
+    cx.check(
+        "sak.sig-algorithm",
+        &["GDOI-PL-026"],
+        signature == Some(1),
+        "SIG_ALGORITHM RSA",
+        format!("{signature:?}"),
+    );
     let managed = found.contains(&kek_attr::MANAGEMENT_ALGORITHM);
     cx.check("sak.no-management-algorithm", &["GDOI-PL-028"], !managed, "no class 1", format!("classes {found:?}"));
     let bits = uint(kek_attr::KEY_LENGTH);
     cx.check("sak.key-length", &["GDOI-PL-032"], bits == Some(128), "128 bits, without the IV", format!("{bits:?}"));
-    lifetime_form(cx, &attributes, scene.setup.groups.first().and_then(|g| g.kek.as_ref()).map_or(0, |k| k.lifetime_secs));
+    lifetime_form(
+        cx,
+        &attributes,
+        scene.setup.groups.first().and_then(|g| g.kek.as_ref()).map_or(0, |k| k.lifetime_secs),
+    );
     let form = |class: u16| attributes.get(class).is_none_or(|attribute| attribute.is_basic());
     let basic = [
-        kek_attr::ALGORITHM, kek_attr::KEY_LENGTH, kek_attr::SIG_HASH, kek_attr::SIG_ALGORITHM,
-        kek_attr::SIG_KEY_LENGTH, kek_attr::ACK_REQUESTED,
+        kek_attr::ALGORITHM,
+        kek_attr::KEY_LENGTH,
+        kek_attr::SIG_HASH,
+        kek_attr::SIG_ALGORITHM,
+        kek_attr::SIG_KEY_LENGTH,
+        kek_attr::ACK_REQUESTED,
     ];
     let right = basic.into_iter().all(form);
-    cx.check("sak.attribute-forms", &["GDOI-PL-030"], right, "basic form for classes 2, 3, 5, 6, 7, 9", format!("classes {found:?}"));
+    cx.check(
+        "sak.attribute-forms",
+        &["GDOI-PL-030"],
+        right,
+        "basic form for classes 2, 3, 5, 6, 7, 9",
+        format!("classes {found:?}"),
+    );
     // Private classes are a vendor's own matter; an unassigned one belongs to nobody, and strict members abort on it.
     let assigned = |class: u16| matches!(class, 1..=7 | 9 | 128..=255);
     let known = found.iter().copied().all(assigned);
@@ -253,10 +279,18 @@ fn sat_contents(cx: &mut Cx<'_>) -> Flow {
         let spi = format!("SPI {:08x}", sat.spi);
         let found = classes(&sat.attributes);
         let described = found.contains(&tek_attr::GROUP_DESCRIPTION);
-        cx.check("sat.no-group-description", &["GDOI-PL-047"], !described, "no class 3", format!("{spi}: classes {found:?}"));
+        cx.check(
+            "sat.no-group-description",
+            &["GDOI-PL-047"],
+            !described,
+            "no class 3",
+            format!("{spi}: classes {found:?}"),
+        );
         let uint = |class| sat.attributes.uint(class);
-        let (kind, life, mode) = (uint(tek_attr::LIFE_TYPE), uint(tek_attr::LIFE_DURATION), uint(tek_attr::ENCAPSULATION_MODE));
-        let said = kind == Some(1) && life.is_some_and(|life| life > 0) && mode.is_some_and(|mode| (1..=4).contains(&mode));
+        let (kind, life, mode) =
+            (uint(tek_attr::LIFE_TYPE), uint(tek_attr::LIFE_DURATION), uint(tek_attr::ENCAPSULATION_MODE));
+        let said =
+            kind == Some(1) && life.is_some_and(|life| life > 0) && mode.is_some_and(|mode| (1..=4).contains(&mode));
         let observed = format!("{spi}: type {kind:?}, duration {life:?}, mode {mode:?}");
         cx.check("sat.lifetime-and-mode", &["GDOI-PL-049"], said, "seconds, a duration and a mode", observed);
         let auth = uint(tek_attr::AUTH_ALGORITHM);
@@ -273,7 +307,10 @@ fn remaining_lifetimes(cx: &mut Cx<'_>) -> Flow {
     let second = complete(cx, &mut member)?;
     let elapsed = (second.at - first.at).as_secs();
     let life = |registration: &hallmark_probe::gm::Registration| {
-        (registration.teks.first().and_then(|tek| tek.lifetime_secs()), registration.kek.as_ref().and_then(|k| k.lifetime_secs))
+        (
+            registration.teks.first().and_then(|tek| tek.lifetime_secs()),
+            registration.kek.as_ref().and_then(|k| k.lifetime_secs),
+        )
     };
     let ((tek_then, kek_then), (tek_now, kek_now)) = (life(&first), life(&second));
     let same = first.teks.first().map(|tek| tek.spi) == second.teks.first().map(|tek| tek.spi);

@@ -6,7 +6,9 @@ use hallmark_probe::tamper::Tamper;
 use hallmark_wire::gdoi::gap_attr;
 use hallmark_wire::isakmp::{Attribute, Attributes, PayloadType};
 
-use super::kit::{Judged, Wrong, complete, counter_mode, open, pull, refuse_proofs, sent, served, survives, words, WINDOW};
+use super::kit::{
+    Judged, WINDOW, Wrong, complete, counter_mode, open, pull, refuse_proofs, sent, served, survives, words,
+};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::scene::KsScene;
@@ -82,22 +84,44 @@ fn counting_scene(cx: &mut Cx<'_>) -> Flow<(KsScene, hallmark_probe::ProbeGm)> {
 
 fn wrong_proofs(cx: &mut Cx<'_>) -> Flow {
     let (scene, mut member) = counting_scene(cx)?;
-    refuse_proofs(cx, &scene, &mut member, ("pull.hash3-checked", &["GDOI-PULL-031"]), vec![
-        ("first bit of HASH(3) flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 0, 7))),
-        ("HASH(3) one octet short", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, shorter))),
-    ])?;
-    refuse_proofs(cx, &scene, &mut member, ("pull.hash3-formula", &["GDOI-NEG-034"]), vec![
-        ("HASH(3) in Quick Mode form", Tamper::hashed(|input| input.prepend(vec![0]))),
-    ])?;
-    refuse_proofs(cx, &scene, &mut member, ("pull.hash3-nonce", &["GDOI-NEG-035"]), vec![
-        ("HASH(3) over another Nr", Tamper::hashed(|input| input.set("nr_b", vec![0x5a; 16]))),
-        ("HASH(3) without Nr", Tamper::hashed(|input| input.remove("nr_b"))),
-        ("HASH(3) with the nonces exchanged", Tamper::hashed(|input| input.swap("ni_b", "nr_b"))),
-    ])?;
-    refuse_proofs(cx, &scene, &mut member, ("pull.hash3-covers-gap", &["GDOI-NEG-037"]), vec![
-        ("GAP outside HASH(3)", Tamper::hashed(|input| input.remove("rest"))),
-        ("GAP changed behind HASH(3)", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::GAP, 3, 2))),
-    ])?;
+    refuse_proofs(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.hash3-checked", &["GDOI-PULL-031"]),
+        vec![
+            ("first bit of HASH(3) flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 0, 7))),
+            ("HASH(3) one octet short", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, shorter))),
+        ],
+    )?;
+    refuse_proofs(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.hash3-formula", &["GDOI-NEG-034"]),
+        vec![("HASH(3) in Quick Mode form", Tamper::hashed(|input| input.prepend(vec![0])))],
+    )?;
+    refuse_proofs(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.hash3-nonce", &["GDOI-NEG-035"]),
+        vec![
+            ("HASH(3) over another Nr", Tamper::hashed(|input| input.set("nr_b", vec![0x5a; 16]))),
+            ("HASH(3) without Nr", Tamper::hashed(|input| input.remove("nr_b"))),
+            ("HASH(3) with the nonces exchanged", Tamper::hashed(|input| input.swap("ni_b", "nr_b"))),
+        ],
+    )?;
+    refuse_proofs(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.hash3-covers-gap", &["GDOI-NEG-037"]),
+        vec![
+            ("GAP outside HASH(3)", Tamper::hashed(|input| input.remove("rest"))),
+            ("GAP changed behind HASH(3)", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::GAP, 3, 2))),
+        ],
+    )?;
     scene.finish(cx)
 }
 
@@ -148,26 +172,38 @@ fn unknown_gap_attributes(cx: &mut Cx<'_>) -> Flow {
         Attributes(vec![request, Attribute::basic(class, 1)]).encode()
     };
     const RULES: &[&str] = &["GDOI-PL-039", "GDOI-NEG-041"];
-    refuse_gaps(cx, &scene, &mut member, ("pull.unknown-gap-attribute", RULES), vec![
-        ("GAP class 100", with(100)),
-        ("GAP class 200", with(200)),
-        ("GAP class 300", with(300)),
-    ])?;
+    refuse_gaps(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.unknown-gap-attribute", RULES),
+        vec![("GAP class 100", with(100)), ("GAP class 200", with(200)), ("GAP class 300", with(300))],
+    )?;
     scene.finish(cx)
 }
 
 fn malformed_gaps(cx: &mut Cx<'_>) -> Flow {
     let (scene, mut member) = counting_scene(cx)?;
-    refuse_gaps(cx, &scene, &mut member, ("pull.gap-truncated", &["GDOI-NEG-042"]), vec![
-        ("GAP attribute of 2 octets", vec![0x80, 3]),
-        ("GAP attribute longer than the payload", vec![0, 3, 0, 200, 0, 1]),
-    ])?;
+    refuse_gaps(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.gap-truncated", &["GDOI-NEG-042"]),
+        vec![
+            ("GAP attribute of 2 octets", vec![0x80, 3]),
+            ("GAP attribute longer than the payload", vec![0, 3, 0, 200, 0, 1]),
+        ],
+    )?;
     let long = Attributes(vec![Attribute::u32(gap_attr::SENDER_ID_REQUEST, 2)]).encode();
     let judged: Judged<'_> = ("pull.gap-request-form", &["GDOI-NEG-043"]);
     refuse_gaps(cx, &scene, &mut member, judged, vec![("SENDER_ID_REQUEST of 4 octets", long)])?;
-    refuse_proofs(cx, &scene, &mut member, ("pull.two-gaps", &["GDOI-NEG-048"]), vec![
-        ("two GAP payloads", Tamper::content(|m| edit::duplicate(m, PayloadType::GAP))),
-    ])?;
+    refuse_proofs(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.two-gaps", &["GDOI-NEG-048"]),
+        vec![("two GAP payloads", Tamper::content(|m| edit::duplicate(m, PayloadType::GAP)))],
+    )?;
     // Given twice: refused, or one of the two numbers; never both together.
     open(cx, &mut member)?;
     let twice = Attribute::basic(gap_attr::SENDER_ID_REQUEST, 2);
@@ -176,7 +212,8 @@ fn malformed_gaps(cx: &mut Cx<'_>) -> Flow {
     sent(member.send_pull3(cx.world))?;
     let result = member.receive_pull4(cx.world);
     let right = result.as_ref().map_or(true, |registration| registration.sids.len() == 2);
-    let observed = result.map_or_else(|fault| fault.to_string(), |registration| format!("{} sender ids", registration.sids.len()));
+    let observed =
+        result.map_or_else(|fault| fault.to_string(), |registration| format!("{} sender ids", registration.sids.len()));
     cx.check("pull.gap-request-twice", &["GDOI-NEG-044"], right, "refused, or 2 sender ids", observed);
     survives(cx, &scene, &mut member, "SENDER_ID_REQUEST twice")?;
     scene.finish(cx)
@@ -199,7 +236,8 @@ fn odd_requests(cx: &mut Cx<'_>) -> Flow {
     survives(cx, &scene, &mut member, "a request for no sender id")?;
 
     // The member's own wishes for delays are no policy of the group.
-    let gap = |registration: &hallmark_probe::gm::Registration| registration.policy.gap().map(|gap| gap.attributes.clone());
+    let gap =
+        |registration: &hallmark_probe::gm::Registration| registration.policy.gap().map(|gap| gap.attributes.clone());
     let before = gap(&complete(cx, &mut member)?);
     for class in [gap_attr::ACTIVATION_TIME_DELAY, gap_attr::DEACTIVATION_TIME_DELAY] {
         let body = Attributes(vec![Attribute::basic(class, 7)]).encode();
@@ -208,7 +246,13 @@ fn odd_requests(cx: &mut Cx<'_>) -> Flow {
         member.untamper();
         let after = gap(&complete(cx, &mut member)?);
         let observed = format!("class {class} ({answered}): {before:?}, then {after:?}");
-        cx.grave("pull.member-delay-ignored", &["GDOI-NEG-049"], before == after, "the policy of the group stays", observed);
+        cx.grave(
+            "pull.member-delay-ignored",
+            &["GDOI-NEG-049"],
+            before == after,
+            "the policy of the group stays",
+            observed,
+        );
     }
 
     let scene = KsScene::standard(cx)?;

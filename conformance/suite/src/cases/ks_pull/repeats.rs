@@ -168,11 +168,17 @@ fn message_4_once(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
     let (mut member, registration) = scene.register(cx, 0)?;
     let seen = member.collect(cx.world, Duration::from_secs(45));
-    let again = seen.iter().filter(|seen| {
-        seen.header.exchange == ExchangeType::PULL && seen.header.message_id == registration.message_id
-    });
+    let again = seen
+        .iter()
+        .filter(|seen| seen.header.exchange == ExchangeType::PULL && seen.header.message_id == registration.message_id);
     let count = again.count();
-    cx.silence("pull.m4-once", &["GDOI-PULL-067"], count == 0, "nothing more of this exchange", format!("{count} more messages"));
+    cx.silence(
+        "pull.m4-once",
+        &["GDOI-PULL-067"],
+        count == 0,
+        "nothing more of this exchange",
+        format!("{count} more messages"),
+    );
     survives(cx, &scene, &mut member, "45 s after message 4")?;
     scene.finish(cx)
 }
@@ -240,7 +246,12 @@ fn out_of_state(cx: &mut Cx<'_>) -> Flow {
         ("GDOI-NEG-038", "message 3 without message 1", &some, Vec::new()),
         ("GDOI-NEG-038", "message 3 with GAP without message 1", &some, vec![(PayloadType::GAP, gap)]),
         ("GDOI-NEG-050", "a message 2", &some[..1], vec![nonce, (PayloadType::SA, sa)]),
-        ("GDOI-NEG-050", "a message 4", &some, vec![(PayloadType::SEQ, vec![0; 4]), (PayloadType::KEY_DOWNLOAD, vec![0; 4])]),
+        (
+            "GDOI-NEG-050",
+            "a message 4",
+            &some,
+            vec![(PayloadType::SEQ, vec![0; 4]), (PayloadType::KEY_DOWNLOAD, vec![0; 4])],
+        ),
     ];
     for (rule, what, nonces, payloads) in stray {
         let message_id = cx.world.rng().next_u32() | 1;
@@ -255,7 +266,13 @@ fn out_of_state(cx: &mut Cx<'_>) -> Flow {
         sent(member.send_pull1(cx.world))?;
         let seen = member.collect(cx.world, WINDOW);
         let silent = seen.iter().all(|seen| seen.repeat || seen.step == Step::Informational);
-        cx.silence("pull.other-exchange", &["GDOI-NEG-051"], silent, "nothing", format!("exchange {exchange}: {}", words(&seen)));
+        cx.silence(
+            "pull.other-exchange",
+            &["GDOI-NEG-051"],
+            silent,
+            "nothing",
+            format!("exchange {exchange}: {}", words(&seen)),
+        );
         survives(cx, &scene, &mut member, "another exchange type")?;
     }
     // The proof of one exchange under the message id of another.

@@ -11,6 +11,9 @@ use crate::cx::{Cx, Flow};
 use crate::scene::KsScene;
 use crate::setup::GROUP;
 
+/// The payloads of message 1: one nonce, then one ID.
+const M1_PAYLOADS: &[&str] = &["GDOI-NEG-004", "GDOI-NEG-005", "GDOI-NEG-006", "GDOI-NEG-007", "GDOI-NEG-008"];
+
 pub(crate) const CASES: &[Case] = &[
     case! {
         "REG-009", "gdoi.pull", Must, Ks,
@@ -42,7 +45,7 @@ pub(crate) const CASES: &[Case] = &[
         sources: ["RFC 6407 §3.2"],
         catches: ["ks_m1_payloads_unchecked"],
         cost: 40,
-        run: |cx| requests_refused(cx, ("pull.m1-payloads", &["GDOI-NEG-004", "GDOI-NEG-005", "GDOI-NEG-006", "GDOI-NEG-007", "GDOI-NEG-008"]), vec![
+        run: |cx| requests_refused(cx, ("pull.m1-payloads", M1_PAYLOADS), vec![
             ("no nonce", Tamper::content(|m| edit::remove(m, PayloadType::NONCE))),
             ("no ID", Tamper::content(|m| edit::remove(m, PayloadType::ID))),
             ("two nonces", Tamper::content(|m| edit::duplicate(m, PayloadType::NONCE))),
@@ -89,7 +92,9 @@ pub(crate) const CASES: &[Case] = &[
         catches: ["ks_id_octets_unchecked"],
         cost: 15,
         run: |cx| requests_refused(cx, ("pull.group-id-octets", &["GDOI-NEG-011"]), vec![
-            ("protocol 17, port 848", Tamper::content(|m| edit::identification(m, |id| (id.protocol, id.port) = (17, 848)))),
+            ("protocol 17, port 848", Tamper::content(|m| {
+                edit::identification(m, |id| (id.protocol, id.port) = (17, 848));
+            })),
             ("port 1", Tamper::content(|m| edit::identification(m, |id| id.port = 1))),
         ]),
     },
@@ -145,20 +150,38 @@ fn bad_hash(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
     let (mut member, _) = scene.register(cx, 0)?;
     const LC: &[&str] = &["REG-009", "GDOI-PULL-025", "GDOI-NEG-001"];
-    refuse_requests(cx, &scene, &mut member, ("pull.hash1-checked", LC), vec![
-        ("first bit of HASH(1) flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 0, 7))),
-        ("last bit of HASH(1) flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 31, 0))),
-        ("nonce changed behind the hash", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::NONCE, 0, 0))),
-    ])?;
-    refuse_requests(cx, &scene, &mut member, ("pull.hash1-length", &["GDOI-NEG-002"]), vec![
-        ("HASH one octet short", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, shorter))),
-        ("HASH one octet long", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, |hash| hash.push(0)))),
-        ("HASH empty", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, Vec::clear))),
-    ])?;
-    refuse_requests(cx, &scene, &mut member, ("pull.hash1-first", &["GDOI-NEG-003"]), vec![
-        ("no HASH", Tamper::sealed(|m| edit::remove(m, PayloadType::HASH))),
-        ("HASH last", Tamper::sealed(|m| edit::move_last(m, PayloadType::HASH))),
-    ])?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.hash1-checked", LC),
+        vec![
+            ("first bit of HASH(1) flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 0, 7))),
+            ("last bit of HASH(1) flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 31, 0))),
+            ("nonce changed behind the hash", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::NONCE, 0, 0))),
+        ],
+    )?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.hash1-length", &["GDOI-NEG-002"]),
+        vec![
+            ("HASH one octet short", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, shorter))),
+            ("HASH one octet long", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, |hash| hash.push(0)))),
+            ("HASH empty", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, Vec::clear))),
+        ],
+    )?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.hash1-first", &["GDOI-NEG-003"]),
+        vec![
+            ("no HASH", Tamper::sealed(|m| edit::remove(m, PayloadType::HASH))),
+            ("HASH last", Tamper::sealed(|m| edit::move_last(m, PayloadType::HASH))),
+        ],
+    )?;
     scene.finish(cx)
 }
 
@@ -185,24 +208,36 @@ fn other_identifiers(cx: &mut Cx<'_>) -> Flow {
     let (mut member, _) = scene.register(cx, 0)?;
     let of_type = |id_type: u8| Tamper::content(move |m| edit::identification(m, |id| id.id_type = IdType(id_type)));
     let reversed = group_octets(GROUP.to_le_bytes().to_vec());
-    refuse_requests(cx, &scene, &mut member, ("pull.group-id-order", &["GDOI-NEG-015"]), vec![
-        ("the group in reversed octet order", reversed),
-    ])?;
-    refuse_requests(cx, &scene, &mut member, ("pull.id-type-refused", &["GDOI-NEG-012"]), vec![
-        ("ID type 0", of_type(0)),
-        ("ID type 12", of_type(12)),
-        ("ID type 200", of_type(200)),
-    ])?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.group-id-order", &["GDOI-NEG-015"]),
+        vec![("the group in reversed octet order", reversed)],
+    )?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.id-type-refused", &["GDOI-NEG-012"]),
+        vec![("ID type 0", of_type(0)), ("ID type 12", of_type(12)), ("ID type 200", of_type(200))],
+    )?;
     scene.finish(cx)
 }
 
 fn headers(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
     let (mut member, _) = scene.register(cx, 0)?;
-    refuse_requests(cx, &scene, &mut member, ("pull.clear-refused", &["GDOI-NEG-027", "GDOI-P1-001"]), vec![
-        ("in clear, flag E clear", Tamper::none().in_clear()),
-        ("in clear, flag E set", Tamper::none().in_clear().and_wire(|o| octets::set_flags(o, 1))),
-    ])?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.clear-refused", &["GDOI-NEG-027", "GDOI-P1-001"]),
+        vec![
+            ("in clear, flag E clear", Tamper::none().in_clear()),
+            ("in clear, flag E set", Tamper::none().in_clear().and_wire(|o| octets::set_flags(o, 1))),
+        ],
+    )?;
     let cookies: Vec<Wrong> = vec![
         ("unknown cookies", Tamper::wire(|o| octets::put(o, 0, &[0x5a; 16]))),
         ("unknown initiator cookie", Tamper::wire(|o| octets::set_initiator_cookie(o, [0x5a; 8]))),
@@ -217,30 +252,58 @@ fn headers(cx: &mut Cx<'_>) -> Flow {
             octets::set_length(o, length);
         })
     };
-    refuse_requests(cx, &scene, &mut member, ("pull.length-checked", &["GDOI-NEG-030"]), vec![
-        ("Length 27", Tamper::wire(|o| octets::set_length(o, 27))),
-        ("Length 16 too small", length(-16)),
-        ("Length 16 too large", length(16)),
-        ("Length ffffffff", Tamper::wire(|o| octets::set_length(o, u32::MAX))),
-    ])?;
-    refuse_requests(cx, &scene, &mut member, ("pull.ciphertext-size", &["GDOI-NEG-028", "GDOI-NEG-029"]), vec![
-        ("one octet short of a block", Tamper::wire(|o| {
-            let shorter = o.len().saturating_sub(1);
-            octets::resize_and_fix(o, shorter);
-        })),
-        ("one octet over a block", Tamper::wire(|o| {
-            let longer = o.len() + 1;
-            octets::resize_and_fix(o, longer);
-        })),
-        ("no body", Tamper::wire(|o| octets::resize_and_fix(o, 28))),
-    ])?;
-    refuse_requests(cx, &scene, &mut member, ("pull.message-id-zero", &["GDOI-NEG-032"]), vec![
-        ("message id 0", Tamper::wire(|o| octets::set_message_id(o, 0))),
-    ])?;
-    refuse_requests(cx, &scene, &mut member, ("pull.version-and-flags", &["GDOI-P1-019"]), vec![
-        ("version 2.0", Tamper::wire(|o| octets::set_version(o, 0x20))),
-        ("flags f9", Tamper::wire(|o| octets::set_flags(o, 0xf9))),
-    ])?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.length-checked", &["GDOI-NEG-030"]),
+        vec![
+            ("Length 27", Tamper::wire(|o| octets::set_length(o, 27))),
+            ("Length 16 too small", length(-16)),
+            ("Length 16 too large", length(16)),
+            ("Length ffffffff", Tamper::wire(|o| octets::set_length(o, u32::MAX))),
+        ],
+    )?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.ciphertext-size", &["GDOI-NEG-028", "GDOI-NEG-029"]),
+        vec![
+            (
+                "one octet short of a block",
+                Tamper::wire(|o| {
+                    let shorter = o.len().saturating_sub(1);
+                    octets::resize_and_fix(o, shorter);
+                }),
+            ),
+            (
+                "one octet over a block",
+                Tamper::wire(|o| {
+                    let longer = o.len() + 1;
+                    octets::resize_and_fix(o, longer);
+                }),
+            ),
+            ("no body", Tamper::wire(|o| octets::resize_and_fix(o, 28))),
+        ],
+    )?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.message-id-zero", &["GDOI-NEG-032"]),
+        vec![("message id 0", Tamper::wire(|o| octets::set_message_id(o, 0)))],
+    )?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.version-and-flags", &["GDOI-P1-019"]),
+        vec![
+            ("version 2.0", Tamper::wire(|o| octets::set_version(o, 0x20))),
+            ("flags f9", Tamper::wire(|o| octets::set_flags(o, 0xf9))),
+        ],
+    )?;
     scene.finish(cx)
 }
 
@@ -264,22 +327,48 @@ fn malformed(cx: &mut Cx<'_>) -> Flow {
             corpus.push(("GDOI-NEG-019", format!("{name} of length {length}"), tamper));
         }
     }
-    corpus.extend(tampers("GDOI-NEG-020", "of length 65535", |kind| Tamper::content(move |m| edit::set_length(m, kind, u16::MAX))));
-    corpus.push(("GDOI-NEG-020", "ID reaching past the end".to_owned(), Tamper::content(|m| edit::add_length(m, PayloadType::ID, 300))));
-    corpus.push(("GDOI-NEG-021", "ID of one octet".to_owned(), Tamper::content(|m| edit::body(m, PayloadType::ID, |id| id.truncate(1)))));
-    corpus.push(("GDOI-NEG-021", "ID of no octets".to_owned(), Tamper::content(|m| edit::body(m, PayloadType::ID, Vec::clear))));
-    corpus.push(("GDOI-NEG-022", "a chain that goes on behind its end".to_owned(), Tamper::content(|m| {
-        edit::dangle(m, PayloadType::NOTIFY.0);
-    })));
+    corpus.extend(tampers("GDOI-NEG-020", "of length 65535", |kind| {
+        Tamper::content(move |m| edit::set_length(m, kind, u16::MAX))
+    }));
+    corpus.push((
+        "GDOI-NEG-020",
+        "ID reaching past the end".to_owned(),
+        Tamper::content(|m| edit::add_length(m, PayloadType::ID, 300)),
+    ));
+    corpus.push((
+        "GDOI-NEG-021",
+        "ID of one octet".to_owned(),
+        Tamper::content(|m| edit::body(m, PayloadType::ID, |id| id.truncate(1))),
+    ));
+    corpus.push((
+        "GDOI-NEG-021",
+        "ID of no octets".to_owned(),
+        Tamper::content(|m| edit::body(m, PayloadType::ID, Vec::clear)),
+    ));
+    corpus.push((
+        "GDOI-NEG-022",
+        "a chain that goes on behind its end".to_owned(),
+        Tamper::content(|m| {
+            edit::dangle(m, PayloadType::NOTIFY.0);
+        }),
+    ));
     for kind in [14_u8, 23, 127, 200] {
-        corpus.push(("GDOI-NEG-023", format!("payload type {kind} behind ID"), Tamper::content(move |m| {
-            edit::push(m, PayloadType(kind), vec![0; 12]);
-        })));
+        corpus.push((
+            "GDOI-NEG-023",
+            format!("payload type {kind} behind ID"),
+            Tamper::content(move |m| {
+                edit::push(m, PayloadType(kind), vec![0; 12]);
+            }),
+        ));
     }
     for kind in [6_u8, 4, 19] {
-        corpus.push(("GDOI-NEG-024", format!("legacy payload {kind} behind ID"), Tamper::content(move |m| {
-            edit::push(m, PayloadType(kind), vec![4; 32]);
-        })));
+        corpus.push((
+            "GDOI-NEG-024",
+            format!("legacy payload {kind} behind ID"),
+            Tamper::content(move |m| {
+                edit::push(m, PayloadType(kind), vec![4; 32]);
+            }),
+        ));
     }
     for (rule, what, tamper) in corpus {
         // An unknown or legacy payload may be skipped; what cannot be parsed may not be served.
@@ -317,10 +406,19 @@ fn further_payloads(cx: &mut Cx<'_>) -> Flow {
         cx.check("pull.covered-payload", rules, clean, "accepted or cleanly refused", observed);
         survives(cx, &scene, &mut member, what)?;
     }
-    refuse_requests(cx, &scene, &mut member, ("pull.uncovered-payload-refused", &["GDOI-PULL-020"]), vec![
-        ("a vendor id outside the hash", Tamper::sealed(|m| edit::push(m, PayloadType::VENDOR_ID, vec![0x77; 16]))),
-        ("a notification outside the hash", Tamper::sealed(|m| edit::push(m, PayloadType::NOTIFY, vec![0, 0, 0, 2, 1, 0, 0, 24]))),
-    ])?;
+    refuse_requests(
+        cx,
+        &scene,
+        &mut member,
+        ("pull.uncovered-payload-refused", &["GDOI-PULL-020"]),
+        vec![
+            ("a vendor id outside the hash", Tamper::sealed(|m| edit::push(m, PayloadType::VENDOR_ID, vec![0x77; 16]))),
+            (
+                "a notification outside the hash",
+                Tamper::sealed(|m| edit::push(m, PayloadType::NOTIFY, vec![0, 0, 0, 2, 1, 0, 0, 24])),
+            ),
+        ],
+    )?;
     scene.finish(cx)
 }
 

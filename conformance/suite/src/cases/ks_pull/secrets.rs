@@ -69,7 +69,8 @@ fn keys_in_clear(cx: &mut Cx<'_>) -> Flow {
     for (name, secret) in secrets(&registration) {
         // Half of a key is enough to say that it is there.
         let half = secret.get(..secret.len() / 2).unwrap_or_default();
-        let seen = member.log.iter().find(|seen| seen.datagram.payload.windows(half.len()).any(|window| window == half));
+        let seen =
+            member.log.iter().find(|seen| seen.datagram.payload.windows(half.len()).any(|window| window == half));
         let observed = seen.map_or_else(|| format!("{name}: nowhere"), |seen| format!("{name}: in {}", seen.step));
         cx.grave("pull.no-key-in-clear", RULES, seen.is_none(), "in no datagram", observed);
     }
@@ -90,7 +91,8 @@ fn keys_are_fresh(cx: &mut Cx<'_>) -> Flow {
     for tek in first.teks.iter().chain(&second.teks) {
         if spis.insert(tek.spi) {
             let fresh = keys.insert(fingerprint(&tek.algorithm_key)) && keys.insert(fingerprint(&tek.integrity_key));
-            let observed = format!("SPI {:08x}: {}", tek.spi, if fresh { "keys of its own" } else { "keys of another SA" });
+            let observed =
+                format!("SPI {:08x}: {}", tek.spi, if fresh { "keys of its own" } else { "keys of another SA" });
             cx.check("keys.new-after-rekey", &["GDOI-SEC-001"], fresh, "keys of its own", observed);
         }
     }
@@ -105,7 +107,8 @@ fn keys_are_fresh(cx: &mut Cx<'_>) -> Flow {
         registrations.push(scene.register(cx, 1)?.1);
     }
     let of = |registration: &Registration| -> BTreeSet<Vec<u8>> {
-        let mut values: BTreeSet<Vec<u8>> = secrets(registration).iter().map(|(_, secret)| fingerprint(secret)).collect();
+        let mut values: BTreeSet<Vec<u8>> =
+            secrets(registration).iter().map(|(_, secret)| fingerprint(secret)).collect();
         values.extend(registration.teks.iter().map(|tek| tek.spi.to_be_bytes().to_vec()));
         values.extend(registration.kek.iter().map(|kek| kek.spi.to_vec()));
         values.insert(registration.nr_b.clone());

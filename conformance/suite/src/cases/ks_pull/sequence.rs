@@ -48,9 +48,12 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn kinds_of_groups(cx: &mut Cx<'_>) -> Flow {
-    for (what, with_kek, with_tek) in
-        [("KEK and TEK", true, true), ("TEK only", false, true), ("KEK only", true, false), ("TEK only with GAP", false, true)]
-    {
+    for (what, with_kek, with_tek) in [
+        ("KEK and TEK", true, true),
+        ("TEK only", false, true),
+        ("KEK only", true, false),
+        ("TEK only with GAP", false, true),
+    ] {
         let mut setup = KsSetup::standard(cx.world);
         if !with_tek {
             setup.group().teks.clear();

@@ -108,7 +108,13 @@ fn packet_form(cx: &mut Cx<'_>) -> Flow {
     let packets = kd.of(kd_type::SID).count();
     let values: usize = kd.of(kd_type::SID).map(|packet| packet.count(sid_key::VALUE)).sum();
     let observed = format!("{packets} SID packets with {values} values");
-    cx.check("sid.packet-present", &["GDOI-SID-012"], packets > 0 && values > 0, "a SID packet with a value", &observed);
+    cx.check(
+        "sid.packet-present",
+        &["GDOI-SID-012"],
+        packets > 0 && values > 0,
+        "a SID packet with a value",
+        &observed,
+    );
     cx.check("sid.one-without-asking", &["GDOI-SID-002", "GDOI-SID-033"], values == 1, "exactly one value", &observed);
     for packet in kd.of(kd_type::SID) {
         let spi = packet.spi.len();

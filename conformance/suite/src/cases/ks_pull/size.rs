@@ -80,7 +80,11 @@ fn large_policy(cx: &mut Cx<'_>) -> Flow {
             drop(member.collect(cx.world, Duration::from_secs(6)));
             member.resend(cx.world, Step::Pull1);
             drop(member.collect(cx.world, Duration::from_secs(2)));
-            let pieces = member.log.iter().filter(|seen| seen.header.next == PayloadType::FRAGMENT || seen.fragments > 0).count();
+            let pieces = member
+                .log
+                .iter()
+                .filter(|seen| seen.header.next == PayloadType::FRAGMENT || seen.fragments > 0)
+                .count();
             let observed = format!("{pieces} IKE fragments");
             cx.check("pull.no-unasked-fragments", &["IKE-FRAG-002"], pieces == 0, "no IKE fragments", observed);
         }
@@ -103,7 +107,8 @@ fn ip_fragments(cx: &mut Cx<'_>, scene: &KsScene) -> Flow {
     for (what, reversed) in [("IP fragments in order", false), ("IP fragments, last one first", true)] {
         match by_ip(cx, &mut member, reversed) {
             Ok(result) => {
-                let observed = result.map_or_else(|fault| format!("{what}: {fault}"), |()| format!("{what}: completed"));
+                let observed =
+                    result.map_or_else(|fault| format!("{what}: {fault}"), |()| format!("{what}: completed"));
                 let done = observed.ends_with("completed");
                 cx.check("pull.ip-fragments", &["FRAG-013"], done, "the PULL completes", observed);
             }
@@ -164,14 +169,16 @@ fn ike_pieces(cx: &mut Cx<'_>, scene: &KsScene) -> Flow {
     member.script.nonce_len = 128;
     let established = member.phase1(cx.world).map(drop);
     established.map_err(|fault| Stop::Inconclusive(format!("phase 1 with fragmentation: {fault}")))?;
-    let offered = member.seen(Step::Main2).any(|seen| seen.vendor_ids().iter().any(|id| vendor_id::offers_fragmentation(id)));
+    let offered =
+        member.seen(Step::Main2).any(|seen| seen.vendor_ids().iter().any(|id| vendor_id::offers_fragmentation(id)));
     if !offered {
         cx.world.note("the server does not offer IKE fragmentation");
         return Ok(());
     }
     for (id, what, reversed) in [(1, "IKE fragments in order", false), (2, "IKE fragments, last one first", true)] {
         let result = by_ike(cx, &mut member, id * 2, reversed);
-        let observed = result.as_ref().map_or_else(|fault| format!("{what}: {fault}"), |()| format!("{what}: completed"));
+        let observed =
+            result.as_ref().map_or_else(|fault| format!("{what}: {fault}"), |()| format!("{what}: completed"));
         const RULES: &[&str] = &["FRAG-013", "IKE-FRAG-003"];
         cx.check("pull.ike-fragments", RULES, result.is_ok(), "the PULL completes", observed);
     }
@@ -207,7 +214,13 @@ fn many_entries(cx: &mut Cx<'_>) -> Flow {
             Ok(scene) => scene,
             Err(Stop::Inconclusive(why)) if entries > ENTRIES => {
                 let observed = format!("{entries} entries were refused: {why}");
-                cx.check("policy.too-many-entries", &["POLICY-013"], true, "refused, or served without garbage", observed);
+                cx.check(
+                    "policy.too-many-entries",
+                    &["POLICY-013"],
+                    true,
+                    "refused, or served without garbage",
+                    observed,
+                );
                 continue;
             }
             Err(stop) => return Err(stop),
