@@ -173,6 +173,7 @@ impl GroupMember {
         if self.deaf || (self.behaviour.has(Defect::FragReasm) && datagram.payload.len() > 1_472) {
             return self.reject(now, Some(datagram.src), code::DEAF, "", Kept::StateKept);
         }
+        self.deaf |= datagram.payload.len() > 20_000 && self.behaviour.has(Defect::GmDeafAfterLargePush);
         match self.ike.handle_datagram(now, datagram) {
             IkeInput::Consumed => {}
             IkeInput::Exchange(message) => self.pull_message(now, &message),

@@ -241,6 +241,11 @@ impl Path {
         self.keys.last().map(|key| &key.key.iv_and_key)
     }
 
+    /// Gives the IV and key of the leaf.
+    pub(crate) fn leaf(&self) -> Option<&Secret> {
+        self.keys.first().map(|key| &key.key.iv_and_key)
+    }
+
     /// Gives the leaf key without its IV.
     // REQ GDOI-ACK-020
     pub(crate) fn leaf_key(&self) -> Option<&[u8]> {

@@ -249,6 +249,7 @@ fn read_kek_packet(
     }
     let path = if lkh { Some(read_lkh(download, &updates, policy, current, now, rules)?) } else { None };
     let iv_and_key = match (&path, kek) {
+        (Some(path), _) if rules.has(Defect::GmLkhTakesLeaf) => path.leaf().cloned().ok_or(code::KD_LKH)?,
         (Some(path), _) => path.kek().cloned().ok_or(code::KD_LKH)?,
         (None, Some(octets)) => Secret::new(octets.to_vec()),
         (None, None) => return Err(code::KD_KEK),

@@ -86,6 +86,10 @@ impl GroupMember {
         if gap || !judged.takes(push.sequence, self.home_compat(), rules) {
             return Err(code::PUSH_SEQUENCE);
         }
+        let unicast = !message.path.local.ip().is_multicast() && kek.destination.is_some_and(|ip| ip.is_multicast());
+        if unicast && push.sequence.is_multiple_of(2) && self.behaviour.has(Defect::GmUnicastEveryOther) {
+            return Err(code::PUSH_SEQUENCE);
+        }
         if self.behaviour.has(Defect::GmSeqBeforeSig)
             && let Some(kek) = &mut self.kek
         {
@@ -390,6 +394,11 @@ impl GroupMember {
     /// Takes note of a copy. The latest PUSH may be acknowledged once more, an older one never.
     // REQ GDOI-NEG-142
     fn repeated_push(&mut self, now: Now, message: &UnboundMessage<'_>) {
+        if self.behaviour.has(Defect::GmCopyMovesCounter)
+            && let Some(kek) = &mut self.kek
+        {
+            kek.sequence = kek.sequence.saturating_add(1);
+        }
         if self.behaviour.has(Defect::GmCopyReinstallsKek)
             && self.previous.as_ref().is_some_and(|previous| previous.spi == message.header.cookies())
             && let Some(kek) = &mut self.kek

@@ -238,6 +238,13 @@ impl GroupMember {
     // REQ GDOI-PUSH-057
     pub(super) fn plan_by_lifetime(&mut self, now: Now) {
         self.set_expiry_timer();
+        let timing = self.config.group.reregister;
+        // A PUSH that brings keys for longer ends the search for a server.
+        let far = now.mono + (timing.lead + timing.jitter) * 2;
+        if self.registration.stage == Stage::Waiting && self.first_end().is_some_and(|end| end > far) {
+            self.registration.stage = Stage::Idle;
+            self.registration.failures = 0;
+        }
         if self.registration.is_busy() || matches!(self.registration.stage, Stage::Stopped | Stage::Waiting) {
             return;
         }
@@ -245,7 +252,6 @@ impl GroupMember {
             return self.timers.cancel(Timer::Register);
         }
         let Some(end) = self.first_end() else { return self.timers.cancel(Timer::Register) };
-        let timing = self.config.group.reregister;
         let mut at = if self.behaviour.has(Defect::GmReregistersLate) {
             end + Duration::from_secs(5)
         } else {
@@ -352,6 +358,9 @@ impl GroupMember {
     pub(super) fn follow_multicast(&mut self, now: Now) {
         let wanted = self.kek.as_ref().and_then(|kek| kek.destination).filter(std::net::IpAddr::is_multicast);
         if wanted == self.joined {
+            return;
+        }
+        if wanted.is_some() && self.behaviour.has(Defect::GmMulticastNeverJoined) {
             return;
         }
         let by_push = self.counters.rekeys_since_registration > 0;
