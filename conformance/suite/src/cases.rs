@@ -38,13 +38,19 @@ macro_rules! case {
 
 mod gm_push;
 mod ks_phase1;
-mod ks_push;
 mod ks_pull;
+mod ks_push;
 
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
+    gm_push::ack::CASES,
     gm_push::content::CASES,
+    gm_push::delete::CASES,
     gm_push::form::CASES,
+    gm_push::fragments::CASES,
+    gm_push::lifetime::CASES,
+    gm_push::lkh::CASES,
+    gm_push::multicast::CASES,
     gm_push::seq::CASES,
     gm_push::sig::CASES,
     ks_phase1::aggressive::CASES,
@@ -75,7 +81,12 @@ pub(crate) const MODULES: &[&[Case]] = &[
     ks_pull::sequence::CASES,
     ks_pull::sids::CASES,
     ks_pull::size::CASES,
+    ks_push::ack::CASES,
     ks_push::copies::CASES,
+    ks_push::deletion::CASES,
     ks_push::form::CASES,
+    ks_push::members::CASES,
+    ks_push::multicast::CASES,
     ks_push::sequence::CASES,
+    ks_push::timing::CASES,
 ];

@@ -83,12 +83,7 @@ impl Peer {
     /// Makes a peer with the standard key.
     #[must_use]
     pub fn standard(address: impl ToString) -> Self {
-        Self {
-            address: address.to_string(),
-            psk: PSK.as_bytes().to_vec(),
-            identities: Vec::new(),
-            compat: Vec::new(),
-        }
+        Self { address: address.to_string(), psk: PSK.as_bytes().to_vec(), identities: Vec::new(), compat: Vec::new() }
     }
 }
 
@@ -317,6 +312,8 @@ pub struct GmSetup {
     pub ignore_unknown_attributes: bool,
     /// Whether it acknowledges rekeys.
     pub rekey_acks: bool,
+    /// In which form it acknowledges rekeys that do not ask for it (`cisco`), `None` for none.
+    pub unrequested_acks: Option<String>,
     /// Seconds before expiry at which it registers again.
     pub reregister_lead_secs: u64,
     /// Random seconds on top of that.
@@ -344,6 +341,7 @@ impl GmSetup {
             acceptable_transforms: Vec::new(),
             ignore_unknown_attributes: false,
             rekey_acks: true,
+            unrequested_acks: None,
             reregister_lead_secs: 60,
             reregister_jitter_secs: 10,
             min_interval_secs: 30,
@@ -374,6 +372,9 @@ impl GmSetup {
         line(&mut out, "acceptable_transforms", &list(self.acceptable_transforms.iter()));
         line(&mut out, "ignore_unknown_attributes", &self.ignore_unknown_attributes.to_string());
         line(&mut out, "rekey_acks", &self.rekey_acks.to_string());
+        if let Some(form) = &self.unrequested_acks {
+            line(&mut out, "unrequested_acks", &quote(form));
+        }
         let _ = writeln!(
             out,
             "reregister = {{ lead_secs = {}, jitter_secs = {}, min_interval_secs = {}, retry_initial_secs = 5, \

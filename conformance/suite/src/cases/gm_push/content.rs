@@ -12,7 +12,7 @@ use hallmark_wire::gdoi::{TekBody, gap_attr, kd_type, kek_attr, kek_key, sid_key
 use hallmark_wire::isakmp::{Attribute, Attributes, PayloadType};
 use hallmark_wire::raw::{Field, RawMessage};
 
-use super::kit::{Bench, Rule, Wrong, advisory, tek_lifetime};
+use super::kit::{Bench, Rule, Sas, Wrong, advisory, tek_lifetime};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::scene::ACK_WINDOW;
@@ -226,7 +226,8 @@ fn old_kek(cx: &mut Cx<'_>) -> Flow {
         let push = bench.scene.push(cx, spec)?;
         bench.scene.ks.serve_for(cx.world, ACK_WINDOW);
         let taken = bench.was_acked(&push);
-        let observed = format!("number {seq} under the old KEK: {}", if taken { "acknowledged" } else { "no acknowledgement" });
+        let observed =
+            format!("number {seq} under the old KEK: {}", if taken { "acknowledged" } else { "no acknowledgement" });
         // No text bounds how long the old Rekey SA may live, so this can only warn.
         advisory(cx, "push.old-kek-refused", &["GDOI-PUSH-046"], !taken, "no acknowledgement", observed);
     }
@@ -289,16 +290,26 @@ fn atomic(cx: &mut Cx<'_>) -> Flow {
     let wrong: Vec<Wrong> = vec![
         ("the second SA has no key packet", Tamper::content(|m| edit::kd(m, |kd| drop(kd.packets.pop())))),
         ("the first SA has no key packet", Tamper::content(|m| edit::kd(m, |kd| drop(kd.packets.remove(0))))),
-        ("a key packet belongs to no SA", Tamper::content(|m| edit::kd(m, |kd| {
-            if let Some(packet) = kd.packets.last_mut() {
-                packet.spi = vec![0x10, 0x20, 0x30, 0x40];
-            }
-        }))),
-        ("the second SA has an unknown transform", Tamper::content(|m| edit::sat(m, 1, |sat| {
-            if let TekBody::Ipsec(tek) = &mut sat.body {
-                tek.transform_id = 250;
-            }
-        }))),
+        (
+            "a key packet belongs to no SA",
+            Tamper::content(|m| {
+                edit::kd(m, |kd| {
+                    if let Some(packet) = kd.packets.last_mut() {
+                        packet.spi = vec![0x10, 0x20, 0x30, 0x40];
+                    }
+                })
+            }),
+        ),
+        (
+            "the second SA has an unknown transform",
+            Tamper::content(|m| {
+                edit::sat(m, 1, |sat| {
+                    if let TekBody::Ipsec(tek) = &mut sat.body {
+                        tek.transform_id = 250;
+                    }
+                })
+            }),
+        ),
     ];
     for (what, tamper) in wrong {
         let (first, second) = two_teks(&mut bench);
@@ -315,23 +326,33 @@ fn tek_keys(change: impl Fn(&mut Attributes) + 'static) -> Tamper {
 fn key_lengths(cx: &mut Cx<'_>) -> Flow {
     const RULE: Rule = Rule::new("push.key-length", &["SEC-009", "GDOI-NEG-119", "GDOI-NEG-120"]);
     let mut bench = Bench::standard(cx)?;
-    contents_refused(cx, &mut bench, &RULE, vec![
-        ("encryption key one octet short", tek_keys(|keys| attributes::resize(keys, tek_key::ALGORITHM, 15))),
-        ("encryption key 8 octets long", tek_keys(|keys| attributes::resize(keys, tek_key::ALGORITHM, 24))),
-        ("empty encryption key", tek_keys(|keys| attributes::resize(keys, tek_key::ALGORITHM, 0))),
-        ("no encryption key", tek_keys(|keys| attributes::remove(keys, tek_key::ALGORITHM))),
-        ("no integrity key", tek_keys(|keys| attributes::remove(keys, tek_key::INTEGRITY))),
-        ("integrity key one octet short", tek_keys(|keys| attributes::resize(keys, tek_key::INTEGRITY, 31))),
-        ("encryption key twice", tek_keys(|keys| {
-            if let Some(key) = keys.get(tek_key::ALGORITHM).cloned() {
-                keys.push(key);
-            }
-        })),
-    ])?;
+    contents_refused(
+        cx,
+        &mut bench,
+        &RULE,
+        vec![
+            ("encryption key one octet short", tek_keys(|keys| attributes::resize(keys, tek_key::ALGORITHM, 15))),
+            ("encryption key 8 octets long", tek_keys(|keys| attributes::resize(keys, tek_key::ALGORITHM, 24))),
+            ("empty encryption key", tek_keys(|keys| attributes::resize(keys, tek_key::ALGORITHM, 0))),
+            ("no encryption key", tek_keys(|keys| attributes::remove(keys, tek_key::ALGORITHM))),
+            ("no integrity key", tek_keys(|keys| attributes::remove(keys, tek_key::INTEGRITY))),
+            ("integrity key one octet short", tek_keys(|keys| attributes::resize(keys, tek_key::INTEGRITY, 31))),
+            (
+                "encryption key twice",
+                tek_keys(|keys| {
+                    if let Some(key) = keys.get(tek_key::ALGORITHM).cloned() {
+                        keys.push(key);
+                    }
+                }),
+            ),
+        ],
+    )?;
     let kek = bench.next_kek()?;
-    let short = Tamper::content(|m| edit::packet(m, kd_type::KEK, |packet| {
-        attributes::resize(&mut packet.attributes, kek_key::ALGORITHM, 31);
-    }));
+    let short = Tamper::content(|m| {
+        edit::packet(m, kd_type::KEK, |packet| {
+            attributes::resize(&mut packet.attributes, kek_key::ALGORITHM, 31);
+        })
+    });
     bench.refuse_content(cx, &RULE, "KEK one octet short", PushSpec::kek(kek).tamper(short))?;
     bench.finish(cx)
 }
@@ -341,11 +362,16 @@ fn kek_packet(cx: &mut Cx<'_>) -> Flow {
     let mut bench = Bench::standard(cx)?;
     let wrong: Vec<Wrong> = vec![
         ("no KEK packet", Tamper::content(|m| edit::kd(m, |kd| kd.packets.retain(|p| p.kd_type != kd_type::KEK)))),
-        ("a KEK packet with another SPI", Tamper::content(|m| edit::packet(m, kd_type::KEK, |p| {
-            if let Some(octet) = p.spi.last_mut() {
-                *octet ^= 1;
-            }
-        }))),
+        (
+            "a KEK packet with another SPI",
+            Tamper::content(|m| {
+                edit::packet(m, kd_type::KEK, |p| {
+                    if let Some(octet) = p.spi.last_mut() {
+                        *octet ^= 1;
+                    }
+                })
+            }),
+        ),
         ("a KEK packet with half an SPI", Tamper::content(|m| edit::packet(m, kd_type::KEK, |p| p.spi.truncate(8)))),
     ];
     for (what, tamper) in wrong {
@@ -389,11 +415,13 @@ fn unknown_attributes(cx: &mut Cx<'_>) -> Flow {
     }
     let spec = bench.rekey().with_gap(Attribute::basic(100, 1));
     bench.refuse_content(cx, &RULE, "GAP attribute 100", spec)?;
-    let spec = bench.rekey().tamper(Tamper::content(|m| edit::sat(m, 0, |sat| {
-        if let TekBody::Ipsec(tek) = &mut sat.body {
-            attributes::set(&mut tek.attributes, tek_attr::AUTH_ALGORITHM, 200);
-        }
-    })));
+    let spec = bench.rekey().tamper(Tamper::content(|m| {
+        edit::sat(m, 0, |sat| {
+            if let TekBody::Ipsec(tek) = &mut sat.body {
+                attributes::set(&mut tek.attributes, tek_attr::AUTH_ALGORITHM, 200);
+            }
+        })
+    }));
     bench.refuse_content(cx, &RULE, "authentication algorithm 200 in an SA", spec)?;
     bench.finish(cx)
 }
@@ -405,11 +433,13 @@ fn inner_octets(kind: PayloadType, change: impl Fn(&mut Vec<u8>) + 'static) -> T
 
 /// Forces the length of an inner payload of the SA.
 fn inner_length(kind: PayloadType, length: u16) -> Tamper {
-    Tamper::content(move |m| edit::sa_tree(m, |_, children| {
-        if let Some(child) = children.iter_mut().find(|child| child.kind == kind.0) {
-            child.length = Field::Force(length);
-        }
-    }))
+    Tamper::content(move |m| {
+        edit::sa_tree(m, |_, children| {
+            if let Some(child) = children.iter_mut().find(|child| child.kind == kind.0) {
+                child.length = Field::Force(length);
+            }
+        })
+    })
 }
 
 /// Overwrites octets of the body of KD: RESERVED2 and the count (0..4), then the first key packet.
@@ -423,38 +453,54 @@ fn malformed(cx: &mut Cx<'_>) -> Flow {
     const RULE: Rule = Rule::grave("push.malformed-refused", &["SEC-002", "GDOI-NEG-181"]);
     let mut bench = Bench::standard(cx)?;
     let overrun = |octets: &mut Vec<u8>| octets.extend([0x00, 0x02, 0xff, 0xf0]);
-    contents_refused(cx, &mut bench, &RULE, vec![
-        ("SAT length 0", inner_length(PayloadType::SA_TEK, 0)),
-        ("SAT length 3", inner_length(PayloadType::SA_TEK, 3)),
-        ("SAT length 65535", inner_length(PayloadType::SA_TEK, 65_535)),
-        ("an SA attribute of 65520 octets", inner_octets(PayloadType::SA_TEK, overrun)),
-        ("an SA attribute of 1 octet that is not there", inner_octets(PayloadType::SA_TEK, |o| o.extend([0, 2, 0, 1]))),
-        ("half an attribute header", inner_octets(PayloadType::SA_TEK, |o| o.extend([0x80, 2]))),
-        ("SAT cut to 4 octets", inner_octets(PayloadType::SA_TEK, |o| o.truncate(4))),
-        ("65535 key packets", kd_octets(0, &[0xff, 0xff])),
-        ("no key packet", kd_octets(0, &[0, 0])),
-        ("key packet length 0", kd_octets(6, &[0, 0])),
-        ("key packet length 65535", kd_octets(6, &[0xff, 0xff])),
-        ("SPI size 255", kd_octets(8, &[0xff])),
-        ("SPI size 0", kd_octets(8, &[0])),
-        ("a key of 65535 octets", tek_keys(|keys| keys.push(Attribute::variable(9, vec![0; 3])))),
-        ("SA cut behind its situation", Tamper::content(|m| edit::body(m, PayloadType::SA, |o| o.truncate(8)))),
-        ("SA of 2 octets", Tamper::content(|m| edit::body(m, PayloadType::SA, |o| o.truncate(2)))),
-        ("KD without a body", Tamper::content(|m| edit::body(m, PayloadType::KEY_DOWNLOAD, Vec::clear))),
-    ])?;
+    contents_refused(
+        cx,
+        &mut bench,
+        &RULE,
+        vec![
+            ("SAT length 0", inner_length(PayloadType::SA_TEK, 0)),
+            ("SAT length 3", inner_length(PayloadType::SA_TEK, 3)),
+            ("SAT length 65535", inner_length(PayloadType::SA_TEK, 65_535)),
+            ("an SA attribute of 65520 octets", inner_octets(PayloadType::SA_TEK, overrun)),
+            (
+                "an SA attribute of 1 octet that is not there",
+                inner_octets(PayloadType::SA_TEK, |o| o.extend([0, 2, 0, 1])),
+            ),
+            ("half an attribute header", inner_octets(PayloadType::SA_TEK, |o| o.extend([0x80, 2]))),
+            ("SAT cut to 4 octets", inner_octets(PayloadType::SA_TEK, |o| o.truncate(4))),
+            ("65535 key packets", kd_octets(0, &[0xff, 0xff])),
+            ("no key packet", kd_octets(0, &[0, 0])),
+            ("key packet length 0", kd_octets(6, &[0, 0])),
+            ("key packet length 65535", kd_octets(6, &[0xff, 0xff])),
+            ("SPI size 255", kd_octets(8, &[0xff])),
+            ("SPI size 0", kd_octets(8, &[0])),
+            ("a key of 65535 octets", tek_keys(|keys| keys.push(Attribute::variable(9, vec![0; 3])))),
+            ("SA cut behind its situation", Tamper::content(|m| edit::body(m, PayloadType::SA, |o| o.truncate(8)))),
+            ("SA of 2 octets", Tamper::content(|m| edit::body(m, PayloadType::SA, |o| o.truncate(2)))),
+            ("KD without a body", Tamper::content(|m| edit::body(m, PayloadType::KEY_DOWNLOAD, Vec::clear))),
+        ],
+    )?;
     let wrong: Vec<Wrong> = vec![
         ("SAK length 0", inner_length(PayloadType::SA_KEK, 0)),
         ("SAK length 65535", inner_length(PayloadType::SA_KEK, 65_535)),
         ("a KEK attribute of 65520 octets", inner_octets(PayloadType::SA_KEK, overrun)),
-        ("an address length beyond the SAK", inner_octets(PayloadType::SA_KEK, |o| {
-            hallmark_probe::tamper::octets::put(o, 4, &[0xff]);
-        })),
+        (
+            "an address length beyond the SAK",
+            inner_octets(PayloadType::SA_KEK, |o| {
+                hallmark_probe::tamper::octets::put(o, 4, &[0xff]);
+            }),
+        ),
         ("SAK cut to 10 octets", inner_octets(PayloadType::SA_KEK, |o| o.truncate(10))),
-        ("two SAKs", Tamper::content(|m| edit::sa_tree(m, |_, children| {
-            if let Some(sak) = children.iter().find(|child| child.kind == PayloadType::SA_KEK.0).cloned() {
-                children.insert(0, sak);
-            }
-        }))),
+        (
+            "two SAKs",
+            Tamper::content(|m| {
+                edit::sa_tree(m, |_, children| {
+                    if let Some(sak) = children.iter().find(|child| child.kind == PayloadType::SA_KEK.0).cloned() {
+                        children.insert(0, sak);
+                    }
+                })
+            }),
+        ),
     ];
     for (what, tamper) in wrong {
         let kek = bench.next_kek()?;
@@ -522,7 +568,9 @@ fn flood(cx: &mut Cx<'_>) -> Flow {
     for seq in [stale, stale + 50] {
         let spec = bench.rekey().seq(seq).tamper(Tamper::sealed(|m| edit::flip_bit(m, PayloadType::SIG, 40, 2)));
         let spec = spec.commit(false);
-        wrong.push(bench.scene.ks.build_push(cx.world, &spec).map_err(|fault| crate::Stop::Inconclusive(fault.to_string()))?);
+        wrong.push(
+            bench.scene.ks.build_push(cx.world, &spec).map_err(|fault| crate::Stop::Inconclusive(fault.to_string()))?,
+        );
     }
     // The stale number is that of a PUSH that was acknowledged before.
     let before: Vec<usize> = wrong.iter().map(|push| bench.acks_of(push)).collect();
@@ -538,35 +586,13 @@ fn flood(cx: &mut Cx<'_>) -> Flow {
     let sent = cx.world.now();
     let ack = bench.acked(cx, valid)?;
     let after = ack.as_ref().map(|ack| ack.seen.at.saturating_since(sent).as_secs_f64());
-    let observed = after.map_or_else(|| "no acknowledgement".to_owned(), |secs| format!("acknowledged after {secs:.1} s"));
+    let observed =
+        after.map_or_else(|| "no acknowledgement".to_owned(), |secs| format!("acknowledged after {secs:.1} s"));
     cx.grave("push.valid-comes-through", REQUIREMENTS, ack.is_some(), "an acknowledgement within 5 s", observed);
     let wrongly = wrong.iter().zip(before).filter(|(push, before)| bench.acks_of(push) > *before).count();
     let observed = format!("{wrongly} of 2 acknowledged");
     cx.grave_silence("push.flood-refused", REQUIREMENTS, wrongly == 0, "no acknowledgement", observed);
     bench.finish(cx)
-}
-
-/// What a member tells of its SAs.
-struct Sas {
-    accepted: Vec<u32>,
-    sending: Vec<u32>,
-}
-
-impl Sas {
-    fn ask(cx: &mut Cx<'_>) -> Flow<Self> {
-        let status = cx.world.command(0, r#"{"cmd":"status"}"#)?;
-        let accepted = cx.have(numbers(&status, "\"accepted_spis\":["), "the status lists no accepted SPIs")?;
-        let sending = cx.have(numbers(&status, "\"send_spis\":["), "the status lists no SPIs to send with")?;
-        Ok(Self { accepted, sending })
-    }
-}
-
-/// Reads a list of numbers out of a JSON text.
-fn numbers(json: &str, start: &str) -> Option<Vec<u32>> {
-    let json: String = json.chars().filter(|c| !c.is_whitespace()).collect();
-    let (_, rest) = json.split_once(start)?;
-    let (list, _) = rest.split_once(']')?;
-    list.split(',').filter(|word| !word.is_empty()).map(|word| word.parse().ok()).collect()
 }
 
 fn delays(cx: &mut Cx<'_>) -> Flow {
@@ -581,9 +607,16 @@ fn delays(cx: &mut Cx<'_>) -> Flow {
         .with_gap(Attribute::basic(gap_attr::DEACTIVATION_TIME_DELAY, 60));
     let acked = bench.acked(cx, spec)?.is_some();
     cx.require(acked, "the PUSH with the delays was not acknowledged")?;
-    let words = |sas: &Sas, spi: u32| format!("accepts {}, sends {}", sas.accepted.contains(&spi), sas.sending.contains(&spi));
+    let words =
+        |sas: &Sas, spi: u32| format!("accepts {}, sends {}", sas.accepted.contains(&spi), sas.sending.contains(&spi));
     let early = Sas::ask(cx)?;
-    cx.check("push.new-sa-received-at-once", ATD, early.accepted.contains(&new), "it receives on the new SA", words(&early, new));
+    cx.check(
+        "push.new-sa-received-at-once",
+        ATD,
+        early.accepted.contains(&new),
+        "it receives on the new SA",
+        words(&early, new),
+    );
     bench.scene.ks.serve_for(cx.world, Duration::from_secs(20));
     let before = Sas::ask(cx)?;
     let ok = !before.sending.contains(&new) && !before.sending.is_empty();

@@ -301,7 +301,9 @@ fn partial_cookies(cx: &mut Cx<'_>) -> Flow {
     const RULE: Rule = Rule::new("push.whole-cookies-compared", &["GDOI-NEG-132"]);
     // A zero octet in the middle tells a comparison of texts from one of octets.
     let mut bench = Bench::with(cx, |script| kek_of(script, |kek| kek.spi[5] = 0))?;
-    for (what, from) in [("second half differs", 8), ("what follows a zero octet differs", 6), ("last octet differs", 15)] {
+    for (what, from) in
+        [("second half differs", 8), ("what follows a zero octet differs", 6), ("last octet differs", 15)]
+    {
         let mut other = bench.kek(cx)?;
         for octet in other.spi.iter_mut().skip(from) {
             *octet ^= 0x5a;
@@ -354,10 +356,14 @@ fn other_iv(cx: &mut Cx<'_>) -> Flow {
     if let Some(octet) = nearly.get_mut(5) {
         *octet ^= 0x01;
     }
-    bench.refuse_each(cx, &RULE, vec![
-        ("an IV of zeros", Tamper::none().encrypt_with_iv(vec![0; iv.len()])),
-        ("an IV that changes the sequence number", Tamper::none().encrypt_with_iv(nearly)),
-    ])?;
+    bench.refuse_each(
+        cx,
+        &RULE,
+        vec![
+            ("an IV of zeros", Tamper::none().encrypt_with_iv(vec![0; iv.len()])),
+            ("an IV that changes the sequence number", Tamper::none().encrypt_with_iv(nearly)),
+        ],
+    )?;
     bench.finish(cx)
 }
 
@@ -365,12 +371,19 @@ fn behind_signature(cx: &mut Cx<'_>) -> Flow {
     const RULE: Rule = Rule::grave("push.nothing-behind-signature", &["GDOI-NEG-147"]);
     let mut bench = Bench::standard(cx)?;
     let forged = deletion(0, vec![vec![0; 16]]).encode_body();
-    bench.refuse_each(cx, &RULE, vec![
-        ("a Delete appended behind SIG", Tamper::sealed(move |m| edit::push(m, PayloadType::DELETE, forged.clone()))),
-        ("a nonce behind SIG, signed so", Tamper::content(|m| edit::push(m, PayloadType::NONCE, vec![0; 16]))),
-        ("KD behind SIG", Tamper::content(|m| edit::move_last(m, PayloadType::KEY_DOWNLOAD))),
-        ("a second SIG", Tamper::sealed(|m| edit::duplicate(m, PayloadType::SIG))),
-    ])?;
+    bench.refuse_each(
+        cx,
+        &RULE,
+        vec![
+            (
+                "a Delete appended behind SIG",
+                Tamper::sealed(move |m| edit::push(m, PayloadType::DELETE, forged.clone())),
+            ),
+            ("a nonce behind SIG, signed so", Tamper::content(|m| edit::push(m, PayloadType::NONCE, vec![0; 16]))),
+            ("KD behind SIG", Tamper::content(|m| edit::move_last(m, PayloadType::KEY_DOWNLOAD))),
+            ("a second SIG", Tamper::sealed(|m| edit::duplicate(m, PayloadType::SIG))),
+        ],
+    )?;
     bench.finish(cx)
 }
 
@@ -437,7 +450,10 @@ fn no_answer(cx: &mut Cx<'_>) -> Flow {
         ("unknown cookies", bench.rekey().under(stranger).seq(seq)),
         ("flags 03", bench.rekey().tamper(Tamper::content(|m| m.flags = 3)).seq(seq)),
         ("a body that is cut", bench.rekey().tamper(Tamper::wire(|o| octets::resize_and_fix(o, 60))).seq(seq)),
-        ("a wrong signature", bench.rekey().tamper(Tamper::sealed(|m| edit::flip_bit(m, PayloadType::SIG, 9, 1))).seq(seq)),
+        (
+            "a wrong signature",
+            bench.rekey().tamper(Tamper::sealed(|m| edit::flip_bit(m, PayloadType::SIG, 9, 1))).seq(seq),
+        ),
         ("an old number", bench.rekey().seq(0)),
     ];
     for (what, spec) in wrong {

@@ -58,6 +58,18 @@ enum Place {
     Next,
 }
 
+/// What came of the deletion of a KEK.
+pub(super) struct Deleted {
+    /// The KEK that was deleted, with the number of the PUSH that did it.
+    pub(super) old: Kek,
+    /// Whether the PUSH was acknowledged.
+    pub(super) acked: bool,
+    /// After how many seconds the member had registered again, if it did.
+    pub(super) registered: Option<f64>,
+    /// Registrations before it.
+    pub(super) before: usize,
+}
+
 /// A registered group member that has acknowledged a PUSH.
 pub(super) struct Bench {
     /// The member and its key server.
@@ -263,8 +275,12 @@ impl Bench {
     /// Waits for what comes late, judges it, and sends a last valid PUSH.
     pub(super) fn finish(mut self, cx: &mut Cx<'_>) -> Flow {
         self.scene.ks.serve_for(cx.world, ACK_WINDOW);
-        let late: Vec<(String, Rule)> =
-            self.refused.iter().filter(|(_, _, push)| self.was_acked(push)).map(|(what, rule, _)| (what.clone(), *rule)).collect();
+        let late: Vec<(String, Rule)> = self
+            .refused
+            .iter()
+            .filter(|(_, _, push)| self.was_acked(push))
+            .map(|(what, rule, _)| (what.clone(), *rule))
+            .collect();
         for (what, rule) in late {
             self.judge(cx, &rule, &format!("{what} (late)"), true);
         }
@@ -285,8 +301,11 @@ impl Bench {
         if done {
             cx.measure("lifetime left at the registration", remaining, "s");
         }
-        let observed =
-            if done { format!("it registered {remaining:.0} s before the end") } else { "it had not registered by the end".to_owned() };
+        let observed = if done {
+            format!("it registered {remaining:.0} s before the end")
+        } else {
+            "it had not registered by the end".to_owned()
+        };
         cx.check(rule.id, rule.requirements, done, "a registration before the keys end", observed)
     }
 
@@ -302,6 +321,31 @@ impl Bench {
         let deadline = start + within;
         let done = self.scene.ks.serve(cx.world, &mut |log| log.registrations > before, deadline);
         done.then(|| cx.world.now().saturating_since(start).as_secs_f64())
+    }
+
+    /// Sends a PUSH that deletes the KEK, goes on with a new KEK for whoever registers, and waits for both the
+    /// acknowledgement and so long at most for the registration.
+    pub(super) fn delete_kek(&mut self, cx: &mut Cx<'_>, spec: PushSpec, within: Duration) -> Flow<Deleted> {
+        let old = self.kek(cx)?;
+        let next = self.next_kek()?;
+        let before = self.scene.ks.log.registrations;
+        let push = self.scene.push(cx, spec)?;
+        // The member may come back before its acknowledgement does.
+        self.scene.ks.script.group.kek = Some(next);
+        let done = self.scene.ks.serve(cx.world, &mut |log| log.registrations > before, push.at + within);
+        let registered = done.then(|| cx.world.now().saturating_since(push.at).as_secs_f64());
+        let left = (push.at + ACK_WINDOW).saturating_since(cx.world.now());
+        self.scene.ks.serve_for(cx.world, left);
+        // The script no longer has the key that the HASH is made with: cookies and number tell it.
+        let fits = |ack: &&AckSeen| ack.kek_spi == old.spi && ack.seq == Some(push.seq) && ack.seen.at >= push.at;
+        let acked = self.scene.ks.log.acks.iter().any(|ack| fits(&ack));
+        Ok(Deleted { old: Kek { seq: push.seq, ..old }, acked, registered, before })
+    }
+
+    /// Waits so long at most until more registrations have been seen than so many.
+    pub(super) fn registers_beyond(&mut self, cx: &mut Cx<'_>, before: usize, within: Duration) -> bool {
+        let deadline = cx.world.now() + within;
+        self.scene.ks.serve(cx.world, &mut |log| log.registrations > before, deadline)
     }
 }
 
@@ -350,4 +394,30 @@ pub(super) fn kek_of(script: &mut KsScript, change: impl FnOnce(&mut Kek)) {
     if let Some(kek) = &mut script.group.kek {
         change(kek);
     }
+}
+
+/// What a member tells of its SAs.
+pub(super) struct Sas {
+    /// SPIs that it receives on.
+    pub(super) accepted: Vec<u32>,
+    /// SPIs that it sends with.
+    pub(super) sending: Vec<u32>,
+}
+
+impl Sas {
+    /// Asks its console.
+    pub(super) fn ask(cx: &mut Cx<'_>) -> Flow<Self> {
+        let status = cx.world.command(0, r#"{"cmd":"status"}"#)?;
+        let accepted = cx.have(numbers(&status, "\"accepted_spis\":["), "the status lists no accepted SPIs")?;
+        let sending = cx.have(numbers(&status, "\"send_spis\":["), "the status lists no SPIs to send with")?;
+        Ok(Self { accepted, sending })
+    }
+}
+
+/// Reads a list of numbers out of a JSON text.
+fn numbers(json: &str, start: &str) -> Option<Vec<u32>> {
+    let json: String = json.chars().filter(|c| !c.is_whitespace()).collect();
+    let (_, rest) = json.split_once(start)?;
+    let (list, _) = rest.split_once(']')?;
+    list.split(',').filter(|word| !word.is_empty()).map(|word| word.parse().ok()).collect()
 }

@@ -81,7 +81,7 @@ pub(crate) const CASES: &[Case] = &[
         requirements: ["REPLAY-001", "GDOI-NEG-142"],
         sources: ["RFC 6407 §7.3.4", "getvpn §3.7"],
         catches: ["gm_no_seqcheck"],
-        cost: 240,
+        cost: 310,
         run: latest_replayed,
     },
     case! {
@@ -243,10 +243,14 @@ fn equal_number(cx: &mut Cx<'_>) -> Flow {
 fn edge(cx: &mut Cx<'_>) -> Flow {
     const TAKEN: Rule = Rule::new("push.highest-number-accepted", &["KEKSEQ-009"]);
     const RULE: Rule = Rule::new("push.no-wrap", &["KEKSEQ-009", "GDOI-NEG-145"]);
-    let mut bench = Bench::fresh(cx, |_| {}, |script| {
-        kek_of(script, |kek| kek.seq = u32::MAX - 2);
-        tek_lifetime(script, 160);
-    })?;
+    let mut bench = Bench::fresh(
+        cx,
+        |_| {},
+        |script| {
+            kek_of(script, |kek| kek.seq = u32::MAX - 2);
+            tek_lifetime(script, 160);
+        },
+    )?;
     let spec = bench.rekey();
     bench.accept(cx, &TAKEN, "number 2^32 - 2", spec)?;
     for seq in [0, 1] {
@@ -269,10 +273,11 @@ fn edge(cx: &mut Cx<'_>) -> Flow {
 
 /// The registration before the end of the SAs shows whether a copy has prolonged them.
 fn latest_replayed(cx: &mut Cx<'_>) -> Flow {
-    const LIFE: u64 = 200;
+    const LIFE: u64 = 300;
     /// Late enough that a life that began anew would reach beyond the old one with its lead and jitter.
-    const LATER: u64 = 110;
-    let mut bench = Bench::fresh(cx, |_| {}, |script| tek_lifetime(script, 200))?;
+    const LATER: u64 = 140;
+    let mut bench = Bench::fresh(cx, |_| {}, |script| tek_lifetime(script, 300))?;
+    let first = bench.scene.ks.log.registrations;
     let spec = bench.rekey();
     let push = bench.scene.push(cx, spec)?;
     let start = push.at;
@@ -281,6 +286,8 @@ fn latest_replayed(cx: &mut Cx<'_>) -> Flow {
     cx.require(acked, "the valid PUSH was not acknowledged")?;
     let pause = (start + Duration::from_secs(LATER)).saturating_since(cx.world.now());
     bench.scene.ks.serve_for(cx.world, pause);
+    let early = bench.scene.ks.log.registrations > first;
+    cx.require(!early, "the member registered again in the first half of the life of its SAs")?;
     let before = bench.acks_of(&push);
     bench.scene.ks.replay_push(cx.world, &push);
     bench.scene.ks.serve_for(cx.world, ACK_WINDOW);
@@ -388,10 +395,14 @@ fn number_of_registration(cx: &mut Cx<'_>) -> Flow {
 fn bad_high_number(cx: &mut Cx<'_>) -> Flow {
     const RULE: Rule = Rule::grave("push.bad-high-number-refused", &["GDOI-PUSH-042", "GDOI-NEG-160"]);
     let mut bench = Bench::standard(cx)?;
-    bench.refuse_each(cx, &RULE, vec![
-        ("a wrong signature", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::SIG, 20, 3))),
-        ("an SA without KD", Tamper::content(|m| edit::remove(m, PayloadType::KEY_DOWNLOAD))),
-    ])?;
+    bench.refuse_each(
+        cx,
+        &RULE,
+        vec![
+            ("a wrong signature", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::SIG, 20, 3))),
+            ("an SA without KD", Tamper::content(|m| edit::remove(m, PayloadType::KEY_DOWNLOAD))),
+        ],
+    )?;
     // The highest number of all: what it moves never comes back.
     let spec = bench.rekey().seq(u32::MAX).tamper(Tamper::sealed(|m| edit::flip_bit(m, PayloadType::SIG, 0, 0)));
     bench.scene.push(cx, spec.commit(false))?;
@@ -416,7 +427,11 @@ fn retransmissions(cx: &mut Cx<'_>) -> Flow {
     }
     bench.scene.ks.serve_for(cx.world, ACK_WINDOW);
     // Whether it acknowledges again is its own choice.
-    cx.measure("acknowledgements of three copies", f64::from(u32::try_from(bench.acks_of(&push)).unwrap_or(u32::MAX)), "");
+    cx.measure(
+        "acknowledgements of three copies",
+        f64::from(u32::try_from(bench.acks_of(&push)).unwrap_or(u32::MAX)),
+        "",
+    );
     let spec = bench.rekey().seq(push.seq);
     bench.unacked(cx, &RULE, "other content under its number", spec)?;
     bench.finish(cx)

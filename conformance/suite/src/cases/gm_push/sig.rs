@@ -218,31 +218,52 @@ fn refused(cx: &mut Cx<'_>, rule: Rule, wrong: Vec<Wrong>) -> Flow {
 fn coverage(cx: &mut Cx<'_>) -> Flow {
     const RULE: Rule = Rule::grave("push.everything-covered", &["RSA-002", "GDOI-NEG-150"]);
     let mut bench = Bench::standard(cx)?;
-    bench.refuse_each(cx, &RULE, vec![
-        ("SEQ changed", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::SEQ, 2, 3))),
-        ("a selector in SA changed", Tamper::sealed(|m| edit::sat(m, 0, |sat| {
-            if let hallmark_wire::gdoi::TekBody::Ipsec(tek) = &mut sat.body {
-                tek.ip_protocol ^= 6;
-            }
-        }))),
-        ("a key in KD changed", Tamper::sealed(|m| edit::packet(m, kd_type::TEK, |packet| {
-            for attribute in &mut packet.attributes.0 {
-                if let (tek_key::ALGORITHM, AttributeValue::Variable(key)) = (attribute.class, &mut attribute.value) {
-                    octets::flip_bit(key, 7, 0);
-                }
-            }
-        }))),
-        ("the message id changed", Tamper::hashed(|input| {
-            if let Some(header) = input.part("header") {
-                octets::flip_bit(header, 23, 0);
-            }
-        })),
-    ])?;
+    bench.refuse_each(
+        cx,
+        &RULE,
+        vec![
+            ("SEQ changed", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::SEQ, 2, 3))),
+            (
+                "a selector in SA changed",
+                Tamper::sealed(|m| {
+                    edit::sat(m, 0, |sat| {
+                        if let hallmark_wire::gdoi::TekBody::Ipsec(tek) = &mut sat.body {
+                            tek.ip_protocol ^= 6;
+                        }
+                    })
+                }),
+            ),
+            (
+                "a key in KD changed",
+                Tamper::sealed(|m| {
+                    edit::packet(m, kd_type::TEK, |packet| {
+                        for attribute in &mut packet.attributes.0 {
+                            if let (tek_key::ALGORITHM, AttributeValue::Variable(key)) =
+                                (attribute.class, &mut attribute.value)
+                            {
+                                octets::flip_bit(key, 7, 0);
+                            }
+                        }
+                    })
+                }),
+            ),
+            (
+                "the message id changed",
+                Tamper::hashed(|input| {
+                    if let Some(header) = input.part("header") {
+                        octets::flip_bit(header, 23, 0);
+                    }
+                }),
+            ),
+        ],
+    )?;
     let spec = PushSpec::delete(deletion(1, vec![vec![0, 1, 2, 3]]));
-    let spec = spec.tamper(Tamper::sealed(|m| edit::body(m, PayloadType::DELETE, |body| {
-        let at = body.len().saturating_sub(1);
-        octets::flip_bit(body, at, 2);
-    })));
+    let spec = spec.tamper(Tamper::sealed(|m| {
+        edit::body(m, PayloadType::DELETE, |body| {
+            let at = body.len().saturating_sub(1);
+            octets::flip_bit(body, at, 2);
+        })
+    }));
     bench.refuse(cx, &RULE, "an SPI in D changed", spec)?;
     bench.finish(cx)
 }
@@ -343,7 +364,12 @@ fn other_key(cx: &mut Cx<'_>) -> Flow {
     bench.refuse(cx, &RULE, "a TEK under another key", spec)?;
     let mut kek = bench.next_kek()?;
     signed_by(&mut kek, &other);
-    bench.refuse(cx, &RULE, "a KEK that brings the key that signed it", PushSpec::kek(kek).tamper(Tamper::none().sign_with(other)))?;
+    bench.refuse(
+        cx,
+        &RULE,
+        "a KEK that brings the key that signed it",
+        PushSpec::kek(kek).tamper(Tamper::none().sign_with(other)),
+    )?;
     bench.finish(cx)
 }
 
@@ -387,14 +413,18 @@ fn ecdsa_forms(cx: &mut Cx<'_>) -> Flow {
         })
     };
     let order = hex::decode("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551").unwrap_or_default();
-    bench.refuse_each(cx, &RULE, vec![
-        ("DER", Tamper::sealed(|m| edit::body(m, PayloadType::SIG, |body| *body = der(body)))),
-        ("r is 0", put(0..32, vec![0; 32])),
-        ("s is 0", put(32..64, vec![0; 32])),
-        ("r and s are 0", put(0..64, vec![0; 64])),
-        ("r is the order", put(0..32, order.clone())),
-        ("s is the order", put(32..64, order)),
-    ])?;
+    bench.refuse_each(
+        cx,
+        &RULE,
+        vec![
+            ("DER", Tamper::sealed(|m| edit::body(m, PayloadType::SIG, |body| *body = der(body)))),
+            ("r is 0", put(0..32, vec![0; 32])),
+            ("s is 0", put(32..64, vec![0; 32])),
+            ("r and s are 0", put(0..64, vec![0; 64])),
+            ("r is the order", put(0..32, order.clone())),
+            ("s is the order", put(32..64, order)),
+        ],
+    )?;
     bench.finish(cx)
 }
 
