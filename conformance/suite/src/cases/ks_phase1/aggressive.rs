@@ -17,7 +17,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-073", "gdoi.phase1", Should, Ks,
         title: "aggressive mode is refused unless it is switched on",
-        purpose: "It shows a value from which the pre-shared key can be guessed offline, to anyone who asks with one message.",
+        purpose: "It shows a value from which the pre-shared key can be guessed offline, to anyone who asks with one \
+                  message.",
         requirements: ["IKE-AM-001", "IKE-AM-008"],
         sources: ["RFC 2409 §5.4"],
         catches: ["ike_aggressive_always_served"],
@@ -36,7 +37,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-075", "gdoi.phase1", Must, Ks,
         title: "a wrong proof in aggressive mode gives no SA",
-        purpose: "The server has computed all keys when message 3 comes; only the HASH in it says whether the member has the key.",
+        purpose: "The server has computed all keys when message 3 comes; only the HASH in it says whether the member \
+                  has the key.",
         requirements: ["IKE-AM-006", "IKE-AM-009"],
         sources: ["RFC 2409 §5", "RFC 2408 §5.11"],
         catches: ["ike_hash_not_verified"],
@@ -71,7 +73,9 @@ fn begin(cx: &mut Cx<'_>, member: &mut ProbeGm) -> Flow<Seen> {
     sent(member.send_aggressive1(cx.world))?;
     match member.receive_aggressive2(cx.world) {
         Ok(seen) => Ok(seen),
-        Err(fault) if fault.is_refusal() => Err(Stop::NotSupported("ks.aggressive-mode".to_owned(), "false".to_owned())),
+        Err(fault) if fault.is_refusal() => {
+            Err(Stop::NotSupported("ks.aggressive-mode".to_owned(), "false".to_owned()))
+        }
         Err(fault) => Err(Stop::Inconclusive(fault.to_string())),
     }
 }
@@ -122,7 +126,13 @@ fn wrong_proof(cx: &mut Cx<'_>) -> Flow {
     sent(member.send_aggressive1(cx.world))?;
     let seen = member.collect(cx.world, WINDOW);
     let served = seen.iter().any(|seen| seen.step == Step::Aggressive2);
-    cx.silence("aggressive.group-fits", &["IKE-AM-009"], !served, "no message 2", format!("KE of another group: {}", words(&seen)));
+    cx.silence(
+        "aggressive.group-fits",
+        &["IKE-AM-009"],
+        !served,
+        "no message 2",
+        format!("KE of another group: {}", words(&seen)),
+    );
     let mut member = scene.member(cx, 1);
     begin(cx, &mut member)?;
     sent(member.send_aggressive3(cx.world))?;

@@ -19,7 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-032", "gdoi.phase1", Must, Ks,
         title: "the server's headers are those of version 1.0 without undefined flags",
-        purpose: "A member drops a header that it does not know; a bit that is set today is a feature that breaks tomorrow.",
+        purpose: "A member drops a header that it does not know; a bit that is set today is a feature that breaks \
+                  tomorrow.",
         requirements: ["IKE-HDR-003", "IKE-HDR-007", "IKE-HDR-008", "IKE-HDR-012", "IKE-CKY-001"],
         sources: ["RFC 2408 §3.1", "RFC 2408 §2.4"],
         catches: ["ike_emits_minor_version", "ike_emits_reserved_flags"],
@@ -28,8 +29,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-033", "gdoi.phase1", Must, Ks,
         title: "messages 2, 4 and 6 hold what main mode says and nothing else",
-        purpose: "Members read these three messages by their contents; whatever is missing, doubled or out of place ends the \
-                  registration of every strict one.",
+        purpose: "Members read these three messages by their contents; whatever is missing, doubled or out of place \
+                  ends the registration of every strict one.",
         requirements: [
             "IKE-PAY-002", "IKE-PAY-008", "IKE-MM-001", "IKE-MM-002", "IKE-MM-003", "IKE-MM-005", "IKE-MM-014",
             "IKE-SA-012", "IKE-SA-014",
@@ -50,8 +51,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-035", "gdoi.phase1", Must, Ks,
         title: "nonces and key exchange values are long enough and never used twice",
-        purpose: "A repeated nonce or exponent lets a recorded exchange be played again and ties the secrets of all members \
-                  together.",
+        purpose: "A repeated nonce or exponent lets a recorded exchange be played again and ties the secrets of all \
+                  members together.",
         requirements: ["IKE-MM-007", "IKE-MM-008", "IKE-MM-016"],
         sources: ["RFC 2409 §5", "RFC 2408 §5.13"],
         catches: ["ike_emits_short_nonce", "ike_nonce_reused", "ike_dh_value_reused"],
@@ -60,7 +61,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-036", "gdoi.phase1", Must, Ks,
         title: "the server's identity carries no protocol and port of its own",
-        purpose: "A member has to abort on any other value, so a server that fills these fields serves no strict member.",
+        purpose: "A member has to abort on any other value, so a server that fills these fields serves no strict \
+                  member.",
         requirements: ["IKE-MM-018", "IKE-MM-019", "IKE-AUTH-018"],
         sources: ["RFC 2407 §4.6.2", "RFC 3947 §4"],
         catches: ["ike_emits_id_port"],
@@ -75,9 +77,21 @@ fn headers(cx: &mut Cx<'_>) -> Flow {
         let header = &seen.header;
         let what = seen.step;
         let version = header.version;
-        cx.check("phase1.version-emitted", &["IKE-HDR-003"], version == Header::VERSION, "10", format!("{what}: {version:02x}"));
+        cx.check(
+            "phase1.version-emitted",
+            &["IKE-HDR-003"],
+            version == Header::VERSION,
+            "10",
+            format!("{what}: {version:02x}"),
+        );
         let flags = header.flags;
-        cx.check("phase1.flags-emitted", &["IKE-HDR-007"], flags.undefined_bits() == 0, "bits 3 to 7 zero", format!("{what}: {:02x}", flags.0));
+        cx.check(
+            "phase1.flags-emitted",
+            &["IKE-HDR-007"],
+            flags.undefined_bits() == 0,
+            "bits 3 to 7 zero",
+            format!("{what}: {:02x}", flags.0),
+        );
         let main = matches!(what, Step::Main2 | Step::Main4 | Step::Main6);
         if main {
             let id = header.message_id;
@@ -107,7 +121,13 @@ fn contents(cx: &mut Cx<'_>) -> Flow {
     }
     if let Some(sa) = member.seen(Step::Main2).next().and_then(Seen::sa) {
         let observed = format!("DOI {}, situation {}, {} proposals", sa.doi, sa.situation, sa.proposals.len());
-        cx.check("phase1.answer-layout", &["IKE-SA-014"], sa.doi == 2 && sa.proposals.len() == 1, "DOI 2 with a proposal", &observed);
+        cx.check(
+            "phase1.answer-layout",
+            &["IKE-SA-014"],
+            sa.doi == 2 && sa.proposals.len() == 1,
+            "DOI 2 with a proposal",
+            &observed,
+        );
         cx.check("phase1.answer-situation", &["IKE-SA-012"], sa.situation == 0, "situation 0", &observed);
     }
     let own = |seen: &&Seen| matches!(seen.step, Step::Main2 | Step::Main4 | Step::Main6) && !seen.repeat;
@@ -141,7 +161,13 @@ fn reserved_octets(cx: &mut Cx<'_>, message: &Seen) {
     }
     let Ok(payloads) = parse_payloads(message.header.next, &message.plain, true) else { return };
     let bits = worst(&payloads);
-    cx.check("phase1.reserved-zero", &["IKE-PAY-002"], bits == 0, "every reserved octet zero", format!("{}: {bits:02x}", message.step));
+    cx.check(
+        "phase1.reserved-zero",
+        &["IKE-PAY-002"],
+        bits == 0,
+        "every reserved octet zero",
+        format!("{}: {bits:02x}", message.step),
+    );
 }
 
 fn kinds(cx: &mut Cx<'_>, message: &Seen) {
@@ -168,7 +194,13 @@ fn kinds(cx: &mut Cx<'_>, message: &Seen) {
     }
     if message.step == Step::Main6 {
         let protected = message.protected;
-        cx.check("phase1.message-6-encrypted", &["IKE-MM-014"], protected, "encrypted", if protected { "encrypted" } else { "clear" });
+        cx.check(
+            "phase1.message-6-encrypted",
+            &["IKE-MM-014"],
+            protected,
+            "encrypted",
+            if protected { "encrypted" } else { "clear" },
+        );
     }
 }
 
@@ -196,7 +228,13 @@ fn encrypted_form(cx: &mut Cx<'_>) -> Flow {
         cx.check("phase1.padding", &["IKE-KEY-011"], zeros, "zeros, less than a block", observed);
     }
     let complete = result.as_ref().map_or_else(ToString::to_string, |_| "registered".to_owned());
-    cx.check("phase1.encrypted-messages-usable", &["IKE-HDR-016"], result.is_ok(), "a registration completes", complete);
+    cx.check(
+        "phase1.encrypted-messages-usable",
+        &["IKE-HDR-016"],
+        result.is_ok(),
+        "a registration completes",
+        complete,
+    );
     scene.finish(cx)
 }
 

@@ -3,11 +3,11 @@
 use hallmark_core::Rng;
 use hallmark_crypto::HashAlg;
 use hallmark_crypto::cert::{CertError, CertSpec, issue_ca};
+use hallmark_probe::Credentials;
 use hallmark_probe::certs::{Authority, fqdn, tester_key};
 use hallmark_probe::edit;
 use hallmark_probe::gm::ProbeGm;
 use hallmark_probe::keys;
-use hallmark_probe::Credentials;
 use hallmark_probe::seen::Seen;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::{Auth, Suite};
@@ -24,8 +24,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-076", "gdoi.phase1", Must, Ks,
         title: "an RSA signature covers the bare HASH and comes with the certificate that was asked for",
-        purpose: "In IKEv1 the signature is over the HASH itself. A DigestInfo around it, or a certificate left out, and no member \
-                  of another make can authenticate the server.",
+        purpose: "In IKEv1 the signature is over the HASH itself. A DigestInfo around it, or a certificate left out, \
+                  and no member of another make can authenticate the server.",
         requirements: ["IKE-AUTH-001", "IKE-AUTH-012", "IKE-AUTH-015", "IKE-AUTH-016", "IKE-KEY-002"],
         sources: ["RFC 2409 §5.1", "RFC 4945 §3.2"],
         catches: ["ike_signs_digest_info", "ike_certificate_never_sent", "ike_certreq_never_sent"],
@@ -35,8 +35,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-077", "gdoi.phase1", Must, Ks,
         title: "ECDSA brings its own hash, and two numbers of fixed width",
-        purpose: "The method decides the hash that is signed, whatever was negotiated for everything else; the signature is r and s \
-                  side by side. Servers that mix this up fail with some suites only.",
+        purpose: "The method decides the hash that is signed, whatever was negotiated for everything else; the \
+                  signature is r and s side by side. Servers that mix this up fail with some suites only.",
         requirements: ["IKE-AUTH-004", "IKE-AUTH-005"],
         sources: ["RFC 4754 §7", "RFC 2409 §5.1"],
         catches: ["ike_ecdsa_negotiated_hash"],
@@ -60,8 +60,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-079", "gdoi.phase1", Should, Ks,
         title: "a signature block must be full of padding and end with the HASH",
-        purpose: "A verifier that reads the block from the left and stops after the HASH takes signatures that anyone can make for \
-                  keys with exponent 3.",
+        purpose: "A verifier that reads the block from the left and stops after the HASH takes signatures that anyone \
+                  can make for keys with exponent 3.",
         requirements: ["IKE-AUTH-003"],
         sources: ["RFC 8017 §8.2.2"],
         catches: ["ike_lax_signature_padding"],
@@ -94,7 +94,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-081", "gdoi.phase1", Must, Ks,
         title: "a certificate that does not lead to a trusted authority is refused",
-        purpose: "Anyone can issue a certificate with the right name; what counts is who signed it and whether it is its time.",
+        purpose: "Anyone can issue a certificate with the right name; what counts is who signed it and whether it is \
+                  its time.",
         requirements: ["IKE-AUTH-008", "IKE-AUTH-017"],
         sources: ["RFC 4945 §3.2.7", "RFC 5280 §6"],
         catches: ["ike_chain_not_validated"],
@@ -105,7 +106,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-082", "gdoi.phase1", Must, Ks,
         title: "an identity that the certificate does not name is refused",
-        purpose: "Without this binding every holder of any certificate can register under the name of any other member.",
+        purpose: "Without this binding every holder of any certificate can register under the name of any other \
+                  member.",
         requirements: ["IKE-AUTH-009", "IKE-AUTH-010", "IKE-AUTH-011"],
         sources: ["RFC 4945 §3.1"],
         catches: ["ike_certificate_identity_not_checked"],
@@ -115,7 +117,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-083", "gdoi.phase1", Must, Ks,
         title: "a certificate request without a name means any, and one of an unknown type does no harm",
-        purpose: "Members ask in many ways; a server that takes one of them as a refusal or an error does not authenticate to them.",
+        purpose: "Members ask in many ways; a server that takes one of them as a refusal or an error does not \
+                  authenticate to them.",
         requirements: ["IKE-AUTH-012", "IKE-AUTH-013", "IKE-AUTH-014"],
         sources: ["RFC 4945 §3.2.7", "RFC 4945 §3.2.8"],
         catches: ["ike_empty_certreq_ignored", "ike_unknown_certreq_fatal"],
@@ -198,9 +201,16 @@ fn own_signature(cx: &mut Cx<'_>) -> Flow {
     cx.alive_before("main mode with signatures was agreed on");
     let own = issued(certified.authority.name())?;
     let asked: Vec<CertificateRequest> = member.seen(Step::Main4).flat_map(Seen::certificate_requests).collect();
-    let named = asked.iter().any(|request| request.encoding == 4 && (request.authority == own || request.authority.is_empty()));
+    let named =
+        asked.iter().any(|request| request.encoding == 4 && (request.authority == own || request.authority.is_empty()));
     let observed = format!("{} certificate requests", asked.len());
-    cx.check("phase1.certificate-requested", &["IKE-AUTH-015"], named, "a request in message 4 that the member can meet", observed);
+    cx.check(
+        "phase1.certificate-requested",
+        &["IKE-AUTH-015"],
+        named,
+        "a request in message 4 that the member can meet",
+        observed,
+    );
     sent(member.send_main5(cx.world))?;
     let result = member.receive_main6(cx.world);
     let answer = member.seen(Step::Main6).next().cloned();
@@ -208,8 +218,17 @@ fn own_signature(cx: &mut Cx<'_>) -> Flow {
     let certificates = answer.certificates();
     let sent_own = certificates.iter().any(|certificate| certificate.encoding == Certificate::X509_SIGNATURE);
     let observed = format!("{} certificates", certificates.len());
-    let ok = cx.check("phase1.certificate-sent", &["IKE-AUTH-012"], sent_own, "the certificate that was requested", observed);
-    let strangers = certificates.iter().filter(|c| matches!(c.encoding, 7 | 8) || c.data == certified.authority.certificate).count();
+    let ok = cx.check(
+        "phase1.certificate-sent",
+        &["IKE-AUTH-012"],
+        sent_own,
+        "the certificate that was requested",
+        observed,
+    );
+    let strangers = certificates
+        .iter()
+        .filter(|c| matches!(c.encoding, 7 | 8) || c.data == certified.authority.certificate)
+        .count();
     cx.check("phase1.no-anchor-in-band", &["IKE-AUTH-016"], strangers == 0, "no CRL and no trust anchor", strangers);
     if ok {
         let observed = result.as_ref().map_or_else(ToString::to_string, |_| "SIG_R verifies".to_owned());
@@ -231,7 +250,8 @@ fn ecdsa(cx: &mut Cx<'_>) -> Flow {
         let credentials = certified.credentials(cx, 1)?;
         let mut member = certified.member(cx, 1, &credentials);
         let result = member.phase1(cx.world);
-        let observed = result.as_ref().map_or_else(|fault| format!("{suite}: {fault}"), |_| format!("{suite}: established"));
+        let observed =
+            result.as_ref().map_or_else(|fault| format!("{suite}: {fault}"), |_| format!("{suite}: established"));
         cx.check("phase1.ecdsa-hash", &["IKE-AUTH-005"], result.is_ok(), "both signatures verify", observed);
         let len = member.seen(Step::Main6).next().and_then(|seen| seen.body(PayloadType::SIG)).map(<[u8]>::len);
         if let Some(len) = len {
@@ -315,7 +335,7 @@ fn wrong_chains(cx: &mut Cx<'_>) -> Flow {
     let expired = certified.authority.expired_spec("CN=tester.hallmark.example", 102).with_ip(address);
     wrong.push(("expired", issued(certified.authority.credentials(&expired, key.clone()))?));
     let future = certified.authority.future_spec("CN=tester.hallmark.example", 103).with_ip(address);
-    wrong.push(("not yet valid", issued(certified.authority.credentials(&future, key.clone()))?));
+    wrong.push(("not yet valid", issued(certified.authority.credentials(&future, key))?));
     wrong.push(("no certificate", Credentials { chain: Vec::new(), ..right.clone() }));
     let trial = Trial::new("phase1.untrusted-certificate-refused", &["IKE-AUTH-008"], Step::Main5).grave();
     for (what, credentials) in wrong {
@@ -353,22 +373,31 @@ fn wrong_names(cx: &mut Cx<'_>) -> Flow {
     let right = certified.control(cx)?;
     let mut member = certified.member(cx, 1, &right);
     member.script.credentials.identity = Some(fqdn(names[0]));
-    completes(cx, &mut member, "phase1.name-in-certificate-served", &["IKE-AUTH-009"], "a host name in the certificate");
+    completes(
+        cx,
+        &mut member,
+        "phase1.name-in-certificate-served",
+        &["IKE-AUTH-009"],
+        "a host name in the certificate",
+    );
     let other_address = cx.tester(2).ip();
     let for_other = issued(certified.authority.tester(Auth::Rsa, other_address))?;
     let wrong: Vec<(&str, &str, Credentials)> = vec![
-        ("a host name that is not in the certificate", "IKE-AUTH-009", Credentials {
-            identity: Some(fqdn(names[1])),
-            ..right.clone()
-        }),
-        ("an address that is not in the certificate", "IKE-AUTH-009", Credentials {
-            identity: Some(Identification::from_ip(other_address)),
-            ..right.clone()
-        }),
-        ("an address in the certificate that is not the sender's", "IKE-AUTH-010", Credentials {
-            identity: Some(Identification::from_ip(other_address)),
-            ..for_other
-        }),
+        (
+            "a host name that is not in the certificate",
+            "IKE-AUTH-009",
+            Credentials { identity: Some(fqdn(names[1])), ..right.clone() },
+        ),
+        (
+            "an address that is not in the certificate",
+            "IKE-AUTH-009",
+            Credentials { identity: Some(Identification::from_ip(other_address)), ..right.clone() },
+        ),
+        (
+            "an address in the certificate that is not the sender's",
+            "IKE-AUTH-010",
+            Credentials { identity: Some(Identification::from_ip(other_address)), ..for_other },
+        ),
     ];
     for (what, requirement, credentials) in wrong {
         let mut member = certified.member(cx, 1, &credentials);
@@ -389,9 +418,12 @@ fn requests(cx: &mut Cx<'_>) -> Flow {
     answered(cx, &mut member, "phase1.empty-request-means-any", &["IKE-AUTH-013", "IKE-AUTH-012"])?;
     let mut member = certified.member(cx, 1, &right);
     let request = CertificateRequest { encoding: 9, authority: vec![1, 2, 3] }.encode_body();
-    member.tamper(Step::Main5, Tamper::content(move |m| {
-        edit::insert_before(m, PayloadType::SIG, PayloadType::CERT_REQ, request.clone());
-    }));
+    member.tamper(
+        Step::Main5,
+        Tamper::content(move |m| {
+            edit::insert_before(m, PayloadType::SIG, PayloadType::CERT_REQ, request.clone());
+        }),
+    );
     answered(cx, &mut member, "phase1.unknown-request-tolerated", &["IKE-AUTH-014"])?;
     certified.scene.finish(cx)
 }

@@ -18,8 +18,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-013", "gdoi.informational", Must, Ks,
         title: "first contact of one member leaves the others behind the same address alone",
-        purpose: "Behind a NAT many members share one address. A server that forgets by address throws all of them out whenever \
-                  one of them starts.",
+        purpose: "Behind a NAT many members share one address. A server that forgets by address throws all of them out \
+                  whenever one of them starts.",
         requirements: ["IKE-INF-015"],
         sources: ["RFC 3947 §6"],
         catches: ["ike_initial_contact_by_address"],

@@ -17,8 +17,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-062", "gdoi.phase1", Must, Ks,
         title: "cookies never repeat and cannot be guessed",
-        purpose: "The cookie is what keeps an attacker who cannot hear the answers from making the server compute; one that \
-                  repeats or counts up is no obstacle.",
+        purpose: "The cookie is what keeps an attacker who cannot hear the answers from making the server compute; one \
+                  that repeats or counts up is no obstacle.",
         requirements: ["IKE-CKY-001", "IKE-CKY-006", "IKE-CKY-007", "IKE-CKY-011"],
         sources: ["RFC 2408 §2.5.3", "RFC 2408 §4.3"],
         catches: ["ike_cookie_constant", "ike_cookie_counter"],
@@ -28,8 +28,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-063", "gdoi.phase1", Should, Ks,
         title: "copies of message 1 get the same message 2",
-        purpose: "A member whose message 1 was repeated cannot tell which of several answers counts, and each of them holds state \
-                  in the server.",
+        purpose: "A member whose message 1 was repeated cannot tell which of several answers counts, and each of them \
+                  holds state in the server.",
         requirements: ["IKE-CKY-009", "IKE-RTX-005"],
         sources: ["RFC 2408 §5.1"],
         catches: ["ike_new_cookie_per_copy"],
@@ -61,15 +61,26 @@ fn fresh_cookies(cx: &mut Cx<'_>) -> Flow {
     }
     let different: BTreeSet<[u8; 8]> = cookies.iter().copied().collect();
     let observed = format!("{} different of {}", different.len(), cookies.len());
-    cx.check("phase1.cookies-unique", &["IKE-CKY-006", "IKE-CKY-011"], different.len() == cookies.len(), "all different", &observed);
+    cx.check(
+        "phase1.cookies-unique",
+        &["IKE-CKY-006", "IKE-CKY-011"],
+        different.len() == cookies.len(),
+        "all different",
+        &observed,
+    );
     cx.check("phase1.cookies-not-zero", &["IKE-CKY-001"], !different.contains(&[0; 8]), "none zero", &observed);
     // Sixteen drawn cookies leave an octet unchanged once in 256^15.
-    let constant = (0..8).filter(|&at| cookies.iter().all(|cookie| cookie.get(at) == cookies.first().and_then(|c| c.get(at))));
+    let constant =
+        (0..8).filter(|&at| cookies.iter().all(|cookie| cookie.get(at) == cookies.first().and_then(|c| c.get(at))));
     let constant = constant.count();
     let numbers: Vec<u64> = cookies.iter().map(|cookie| u64::from_be_bytes(*cookie)).collect();
     let steps: BTreeSet<u64> = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     let ok = constant == 0 && steps.len() + 1 == numbers.len();
-    let observed = format!("{constant} octets never change, {} different steps of {}", steps.len(), numbers.len().saturating_sub(1));
+    let observed = format!(
+        "{constant} octets never change, {} different steps of {}",
+        steps.len(),
+        numbers.len().saturating_sub(1)
+    );
     cx.check("phase1.cookies-unpredictable", &["IKE-CKY-007"], ok, "no constant octet and no regular step", observed);
     scene.finish(cx)
 }
@@ -90,7 +101,13 @@ fn copies_of_message_1(cx: &mut Cx<'_>) -> Flow {
     let cookies: BTreeSet<[u8; 8]> = answers.iter().map(|answer| answer.header.responder_cookie).collect();
     let observed = format!("{} answers, {} cookies", answers.len(), cookies.len());
     cx.check("phase1.copy-same-cookie", &["IKE-CKY-009"], cookies.len() == 1, "one responder cookie", &observed);
-    cx.check("phase1.copy-same-octets", &["IKE-RTX-005"], same && answers.len() > 1, "copies are answered with the same octets", &observed);
+    cx.check(
+        "phase1.copy-same-octets",
+        &["IKE-RTX-005"],
+        same && answers.len() > 1,
+        "copies are answered with the same octets",
+        &observed,
+    );
     let result = go_on(cx, &mut member, Step::Main3);
     let observed = result.as_ref().map_or_else(ToString::to_string, |()| "established".to_owned());
     cx.check("phase1.copies-harmless", &["IKE-CKY-009"], result.is_ok(), "the exchange completes", observed);
@@ -103,7 +120,8 @@ fn replayed_exchange(cx: &mut Cx<'_>) -> Flow {
     let mut member = scene.member(cx, 1);
     sent(member.phase1(cx.world))?;
     let recorded = |step: Step| member.last_sent(step).map(|sent| sent.octets.clone());
-    let recorded = cx.have(recorded(Step::Main1).zip(recorded(Step::Main3)).zip(recorded(Step::Main5)), "nothing was sent")?;
+    let recorded =
+        cx.have(recorded(Step::Main1).zip(recorded(Step::Main3)).zip(recorded(Step::Main5)), "nothing was sent")?;
     let ((first, third), fifth) = recorded;
     let before = member.half_cookies().1;
     let old = member.seen(Step::Main4).next().cloned();
@@ -128,7 +146,13 @@ fn replayed_exchange(cx: &mut Cx<'_>) -> Flow {
     let answers = member.collect(cx.world, WINDOW);
     if let Some(fourth) = answers.iter().find(|seen| seen.step == Step::Main4) {
         let new_nonce = fourth.nonce() != old.nonce();
-        cx.check("phase1.replay-new-nonce", &["IKE-MM-016"], new_nonce, "another nonce", if new_nonce { "another" } else { "the same" });
+        cx.check(
+            "phase1.replay-new-nonce",
+            &["IKE-MM-016"],
+            new_nonce,
+            "another nonce",
+            if new_nonce { "another" } else { "the same" },
+        );
         let new_share = fourth.body(PayloadType::KE) != old.body(PayloadType::KE);
         cx.world.note(if new_share { "another key exchange value" } else { "the same key exchange value" });
     }

@@ -15,8 +15,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-015", "gdoi.informational", Must, Ks,
         title: "R-U-THERE is answered with its own sequence number",
-        purpose: "A member that gets no answer, or one to another question, gives the server up and registers again, with all \
-                  others at once.",
+        purpose: "A member that gets no answer, or one to another question, gives the server up and registers again, \
+                  with all others at once.",
         requirements: ["IKE-DPD-001", "IKE-DPD-002"],
         sources: ["RFC 3706 §5.2", "RFC 3706 §6.1"],
         catches: ["ike_dpd_not_answered", "ike_dpd_wrong_sequence"],
@@ -110,7 +110,13 @@ fn answered(cx: &mut Cx<'_>) -> Flow {
         let acks = numbers(&seen, NotifyType::R_U_THERE_ACK);
         let observed = format!("{sequence:08x}: {acks:08x?}");
         if cx.check("dpd.answered", &["IKE-DPD-001"], !acks.is_empty(), "R-U-THERE-ACK", &observed) {
-            cx.check("dpd.number-echoed", &["IKE-DPD-002"], acks.iter().all(|ack| *ack == sequence), "the number of the query", &observed);
+            cx.check(
+                "dpd.number-echoed",
+                &["IKE-DPD-002"],
+                acks.iter().all(|ack| *ack == sequence),
+                "the number of the query",
+                &observed,
+            );
         }
     }
     scene.finish(cx)
@@ -181,7 +187,13 @@ fn own_numbers(cx: &mut Cx<'_>) -> Flow {
     let steps = asked.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1));
     let observed = format!("{asked:08x?}");
     cx.check("dpd.own-numbers", &["IKE-DPD-005"], steps, "each one more than the one before", &observed);
-    cx.check("dpd.first-number", &["IKE-DPD-005"], asked.first().is_some_and(|first| first >> 31 == 0), "high bit 0", &observed);
+    cx.check(
+        "dpd.first-number",
+        &["IKE-DPD-005"],
+        asked.first().is_some_and(|first| first >> 31 == 0),
+        "high bit 0",
+        &observed,
+    );
     sa_lives(cx, &mut member, "dpd.answering-member-kept", &["IKE-DPD-005"], false, "after the queries were answered");
     scene.finish(cx)
 }

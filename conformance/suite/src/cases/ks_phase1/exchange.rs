@@ -28,12 +28,15 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-038", "gdoi.phase1", Must, Ks,
         title: "a key exchange value of the wrong length is refused",
-        purpose: "A server that pads or cuts the value agrees on another secret than its member, or on one that is easy to find.",
+        purpose: "A server that pads or cuts the value agrees on another secret than its member, or on one that is \
+                  easy to find.",
         requirements: ["IKE-MM-009"],
         sources: ["RFC 2409 §5", "RFC 2408 §5.7"],
         catches: ["ike_ke_length_not_checked"],
         run: |cx| {
-            let resize = |len: usize| Tamper::content(move |m| edit::body(m, PayloadType::KE, |body| body.resize(len, 1)));
+            let resize = |len: usize| {
+                Tamper::content(move |m| edit::body(m, PayloadType::KE, |body| body.resize(len, 1)))
+            };
             messages_refused(cx, &Trial::new("phase1.key-exchange-length", &["IKE-MM-009"], Step::Main3), vec![
                 ("one octet short", resize(255)),
                 ("one octet long", resize(257)),
@@ -64,7 +67,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-041", "gdoi.phase1", Must, Ks,
         title: "an encryption flag in message 3 discards it and leaves the exchange alone",
-        purpose: "Nothing can be encrypted yet; one forged flag must neither be read as clear text nor end a registration.",
+        purpose: "Nothing can be encrypted yet; one forged flag must neither be read as clear text nor end a \
+                  registration.",
         requirements: ["IKE-HDR-009"],
         sources: ["RFC 2408 §5.2"],
         catches: ["ike_encryption_flag_ignored"],
@@ -88,8 +92,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-043", "gdoi.phase1", Must, Ks,
         title: "an exchange does not change its type",
-        purpose: "What was begun as main mode must be finished as main mode, or the protection of identities is a choice of \
-                  whoever stands between.",
+        purpose: "What was begun as main mode must be finished as main mode, or the protection of identities is a \
+                  choice of whoever stands between.",
         requirements: ["IKE-MM-012"],
         sources: ["RFC 2409 §5"],
         catches: ["ike_exchange_switch_accepted"],
@@ -165,8 +169,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-049", "gdoi.phase1", Must, Ks,
         title: "garbage under the right cookies does not disturb the exchange",
-        purpose: "Cookies are seen by everyone on the path. Octets that do not decrypt must move neither the state nor the IV, or \
-                  the member's own message 5 turns into garbage too.",
+        purpose: "Cookies are seen by everyone on the path. Octets that do not decrypt must move neither the state nor \
+                  the IV, or the member's own message 5 turns into garbage too.",
         requirements: ["IKE-HDR-017", "IKE-MM-033"],
         sources: ["RFC 2409 App. B", "RFC 2409 §10"],
         catches: ["ike_partial_block_kills", "ike_iv_advanced_by_garbage"],
@@ -175,7 +179,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-050", "gdoi.phase1", Should, Ks,
         title: "an error notification beside a valid HASH does not end the exchange",
-        purpose: "What stands beside the HASH in message 5 is not covered by it; whoever can cut and paste must not be believed.",
+        purpose: "What stands beside the HASH in message 5 is not covered by it; whoever can cut and paste must not be \
+                  believed.",
         requirements: ["IKE-MM-034"],
         sources: ["RFC 2407 §4.6.3"],
         catches: ["ike_chained_notify_aborts"],
@@ -196,14 +201,16 @@ pub(crate) const CASES: &[Case] = &[
                 member.tamper(Step::Main5, Tamper::none().pad_with(vec![0; 16]));
             }),
             ("padding that is not zero", |member| {
-                member.tamper(Step::Main5, Tamper::none().pad_with(vec![7, 1, 9, 200, 3, 5, 5, 7, 9, 11, 13, 255, 17, 1, 2, 4, 6]));
+                let octets = vec![7, 1, 9, 200, 3, 5, 5, 7, 9, 11, 13, 255, 17, 1, 2, 4, 6];
+                member.tamper(Step::Main5, Tamper::none().pad_with(octets));
             }),
         ]),
     },
     case! {
         "IKER-052", "gdoi.phase1", Must, Ks,
         title: "message 5 in clear is not served",
-        purpose: "Encryption hides who registers; a server that takes it in clear lets anyone on the path switch it off.",
+        purpose: "Encryption hides who registers; a server that takes it in clear lets anyone on the path switch it \
+                  off.",
         requirements: ["IKE-HDR-010"],
         sources: ["RFC 2409 §3.2", "RFC 2409 §5"],
         catches: ["ike_accepts_clear_authentication"],
@@ -215,8 +222,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-053", "gdoi.phase1", Must, Ks,
         title: "no registration before message 5 has been verified",
-        purpose: "After message 4 both ends have keys, but the server does not know with whom. A policy handed out here goes to \
-                  anyone who asks.",
+        purpose: "After message 4 both ends have keys, but the server does not know with whom. A policy handed out \
+                  here goes to anyone who asks.",
         requirements: ["IKE-MM-035"],
         sources: ["RFC 6407 §2"],
         catches: ["ike_serves_pull_early"],
@@ -234,11 +241,14 @@ fn both_steps(cx: &mut Cx<'_>, check: &str, requirements: &[&str], wrong: fn() -
 }
 
 fn chain_notify(member: &mut ProbeGm, kind: u16) {
-    member.tamper(Step::Main5, Tamper::content(move |m| {
-        for (payload, body) in error_notify(kind) {
-            edit::push(m, payload, body);
-        }
-    }));
+    member.tamper(
+        Step::Main5,
+        Tamper::content(move |m| {
+            for (payload, body) in error_notify(kind) {
+                edit::push(m, payload, body);
+            }
+        }),
+    );
 }
 
 fn nonce_lengths(cx: &mut Cx<'_>) -> Flow {
@@ -250,11 +260,12 @@ fn nonce_lengths(cx: &mut Cx<'_>) -> Flow {
         super::kit::completes(cx, &mut member, "phase1.nonce-length-served", &["IKE-MM-007"], &format!("{len} octets"));
     }
     let nonce = |len: usize| Tamper::content(move |m| edit::set_body(m, PayloadType::NONCE, vec![0x33; len]));
-    refuse_messages(cx, &scene, &Trial::new("phase1.nonce-length-refused", &["IKE-MM-007"], Step::Main3), vec![
-        ("no octet", nonce(0)),
-        ("7 octets", nonce(7)),
-        ("257 octets", nonce(257)),
-    ])?;
+    refuse_messages(
+        cx,
+        &scene,
+        &Trial::new("phase1.nonce-length-refused", &["IKE-MM-007"], Step::Main3),
+        vec![("no octet", nonce(0)), ("7 octets", nonce(7)), ("257 octets", nonce(257))],
+    )?;
     scene.finish(cx)
 }
 
@@ -277,13 +288,17 @@ fn weak_public_values(cx: &mut Cx<'_>) -> Flow {
     // The prime ends in ff, so its neighbours differ in the last octets only.
     let less_one = [prime.get(..255).unwrap_or_default(), &[0xfe]].concat();
     let value = |octets: Vec<u8>| Tamper::content(move |m| edit::set_body(m, PayloadType::KE, octets.clone()));
-    messages_refused(cx, &Trial::new("phase1.weak-public-value", &["IKE-MM-010"], Step::Main3), vec![
-        ("0", value(small(0))),
-        ("1", value(small(1))),
-        ("p-1", value(less_one)),
-        ("p", value(prime)),
-        ("2^2048-1", value(vec![0xff; 256])),
-    ])
+    messages_refused(
+        cx,
+        &Trial::new("phase1.weak-public-value", &["IKE-MM-010"], Step::Main3),
+        vec![
+            ("0", value(small(0))),
+            ("1", value(small(1))),
+            ("p-1", value(less_one)),
+            ("p", value(prime)),
+            ("2^2048-1", value(vec![0xff; 256])),
+        ],
+    )
 }
 
 fn bad_points(cx: &mut Cx<'_>) -> Flow {
@@ -318,7 +333,13 @@ fn message_5_first(cx: &mut Cx<'_>) -> Flow {
     cx.silence("phase1.early-message-5-ignored", &["IKE-MM-013"], !served, "no message 4 or 6", words(&seen));
     let result = go_on(cx, &mut member, Step::Main3);
     let observed = result.as_ref().map_or_else(ToString::to_string, |()| "established".to_owned());
-    cx.check("phase1.order-kept", &["IKE-MM-013"], result.is_ok(), "messages 3 and 5 in order complete phase 1", observed);
+    cx.check(
+        "phase1.order-kept",
+        &["IKE-MM-013"],
+        result.is_ok(),
+        "messages 3 and 5 in order complete phase 1",
+        observed,
+    );
     scene.finish(cx)
 }
 
@@ -327,14 +348,18 @@ fn duplicate_payloads(cx: &mut Cx<'_>) -> Flow {
     drop(scene.phase1(cx, 0)?);
     let twice = |kind: PayloadType| Tamper::sealed(move |m| edit::duplicate(m, kind));
     let check = "phase1.duplicate-payload-refused";
-    refuse_messages(cx, &scene, &Trial::new(check, &["IKE-PAY-012"], Step::Main3), vec![
-        ("two KE", twice(PayloadType::KE)),
-        ("two nonces", twice(PayloadType::NONCE)),
-    ])?;
-    refuse_messages(cx, &scene, &Trial::new(check, &["IKE-PAY-012"], Step::Main5), vec![
-        ("two ID", twice(PayloadType::ID)),
-        ("two HASH", twice(PayloadType::HASH)),
-    ])?;
+    refuse_messages(
+        cx,
+        &scene,
+        &Trial::new(check, &["IKE-PAY-012"], Step::Main3),
+        vec![("two KE", twice(PayloadType::KE)), ("two nonces", twice(PayloadType::NONCE))],
+    )?;
+    refuse_messages(
+        cx,
+        &scene,
+        &Trial::new(check, &["IKE-PAY-012"], Step::Main5),
+        vec![("two ID", twice(PayloadType::ID)), ("two HASH", twice(PayloadType::HASH))],
+    )?;
     scene.finish(cx)
 }
 
@@ -343,18 +368,30 @@ fn missing_payloads(cx: &mut Cx<'_>) -> Flow {
     drop(scene.phase1(cx, 0)?);
     let without = |kind: PayloadType| Tamper::content(move |m| edit::remove(m, kind));
     let check = "phase1.incomplete-message-refused";
-    let trial = Trial::new(check, &["IKE-PAY-014"], Step::Main3).keeps("phase1.exchange-survives-gap", &["IKE-PAY-014"]);
-    refuse_messages(cx, &scene, &trial, vec![
-        ("no nonce", without(PayloadType::NONCE)),
-        ("no KE", without(PayloadType::KE)),
-        ("only a vendor id", Tamper::content(|m| {
-            m.payloads.clear();
-            edit::push(m, PayloadType::VENDOR_ID, vendor_id::DPD.to_vec());
-        })),
-    ])?;
-    refuse_messages(cx, &scene, &Trial::new(check, &["IKE-PAY-014"], Step::Main5).grave(), vec![
-        ("no HASH", without(PayloadType::HASH)),
-    ])?;
+    let trial =
+        Trial::new(check, &["IKE-PAY-014"], Step::Main3).keeps("phase1.exchange-survives-gap", &["IKE-PAY-014"]);
+    refuse_messages(
+        cx,
+        &scene,
+        &trial,
+        vec![
+            ("no nonce", without(PayloadType::NONCE)),
+            ("no KE", without(PayloadType::KE)),
+            (
+                "only a vendor id",
+                Tamper::content(|m| {
+                    m.payloads.clear();
+                    edit::push(m, PayloadType::VENDOR_ID, vendor_id::DPD.to_vec());
+                }),
+            ),
+        ],
+    )?;
+    refuse_messages(
+        cx,
+        &scene,
+        &Trial::new(check, &["IKE-PAY-014"], Step::Main5).grave(),
+        vec![("no HASH", without(PayloadType::HASH))],
+    )?;
     scene.finish(cx)
 }
 
@@ -370,13 +407,21 @@ fn garbage_before_message_5(cx: &mut Cx<'_>) -> Flow {
     };
     let partial = Trial::new("phase1.partial-block-dropped", &["IKE-HDR-017"], Step::Main5)
         .keeps("phase1.exchange-survives-partial-block", &["IKE-HDR-017"]);
-    refuse_messages(cx, &scene, &partial, vec![
-        ("one octet missing", Tamper::wire(|o| {
-            let len = o.len().saturating_sub(1);
-            octets::resize_and_fix(o, len);
-        })),
-        ("no ciphertext at all", body(0)),
-    ])?;
+    refuse_messages(
+        cx,
+        &scene,
+        &partial,
+        vec![
+            (
+                "one octet missing",
+                Tamper::wire(|o| {
+                    let len = o.len().saturating_sub(1);
+                    octets::resize_and_fix(o, len);
+                }),
+            ),
+            ("no ciphertext at all", body(0)),
+        ],
+    )?;
     let whole = Trial::new("phase1.garbage-dropped", &["IKE-MM-033"], Step::Main5)
         .keeps("phase1.exchange-survives-garbage", &["IKE-MM-033"]);
     refuse_messages(cx, &scene, &whole, vec![("four blocks of garbage", body(64)), ("one block", body(16))])?;

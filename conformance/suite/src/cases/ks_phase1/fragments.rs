@@ -20,8 +20,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IFRAGK-001", "gdoi.fragmentation", Should, Ks,
         title: "fragments are put together in whatever order they come",
-        purpose: "Packets overtake each other; a member whose certificate does not fit one packet registers through fragments or \
-                  not at all.",
+        purpose: "Packets overtake each other; a member whose certificate does not fit one packet registers through \
+                  fragments or not at all.",
         requirements: ["IKE-FRAG-001", "IKE-FRAG-003", "IKE-FRAG-005"],
         sources: ["MS-IKEE §3.3"],
         catches: ["ike_fragment_order_matters"],
@@ -40,7 +40,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IFRAGK-003", "gdoi.fragmentation", Must, Ks,
         title: "malformed fragments and fragments of unknown exchanges are dropped",
-        purpose: "Fragments come in clear from anyone. One that is not exactly a fragment must not become part of a message.",
+        purpose: "Fragments come in clear from anyone. One that is not exactly a fragment must not become part of a \
+                  message.",
         requirements: ["IKE-FRAG-004", "IKE-FRAG-006"],
         sources: ["MS-IKEE §2.2.3.1"],
         catches: ["ike_fragment_zero_accepted"],
@@ -68,8 +69,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IFRAGK-006", "gdoi.fragmentation", Should, Ks,
         title: "the message inside belongs to the exchange outside",
-        purpose: "Limits are counted for the exchange in the outer header; a message with other cookies inside would go around all \
-                  of them.",
+        purpose: "Limits are counted for the exchange in the outer header; a message with other cookies inside would \
+                  go around all of them.",
         requirements: ["IKE-FRAG-009"],
         sources: ["MS-IKEE §3.3"],
         catches: ["ike_fragment_inner_unchecked"],
@@ -78,7 +79,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IFRAGK-007", "gdoi.fragmentation", Should, Ks,
         title: "fragments inside of fragments are refused",
-        purpose: "Each level would have limits of its own, and a receiver that follows them can be made to follow them for ever.",
+        purpose: "Each level would have limits of its own, and a receiver that follows them can be made to follow them \
+                  for ever.",
         requirements: ["IKE-FRAG-010"],
         sources: ["MS-IKEE §3.3"],
         catches: ["ike_nested_fragments_accepted"],
@@ -171,9 +173,16 @@ fn only_when_announced(cx: &mut Cx<'_>) -> Flow {
     // Message 6 carries a certificate and fits no 576 octets.
     member.resend(cx.world, Step::Main5);
     member.collect(cx.world, WINDOW);
-    let fragments = member.log.iter().filter(|seen| seen.header.next == PayloadType::FRAGMENT || seen.fragments > 0).count();
+    let fragments =
+        member.log.iter().filter(|seen| seen.header.next == PayloadType::FRAGMENT || seen.fragments > 0).count();
     let outcome = result.as_ref().map_or_else(ToString::to_string, |_| "established".to_owned());
-    cx.check("fragment.only-when-announced", &["IKE-FRAG-002"], fragments == 0, "no fragment", format!("{fragments} fragments, {outcome}"));
+    cx.check(
+        "fragment.only-when-announced",
+        &["IKE-FRAG-002"],
+        fragments == 0,
+        "no fragment",
+        format!("{fragments} fragments, {outcome}"),
+    );
     cx.require(result.is_ok() || fragments > 0, format!("phase 1 with certificates: {outcome}"))?;
     scene.finish(cx)
 }
@@ -259,7 +268,13 @@ fn contradictions(cx: &mut Cx<'_>) -> Flow {
         let (first, second) = if flags == 0 { (pieces.get(2), Some(&fourth)) } else { (Some(&fourth), pieces.get(2)) };
         send_all(cx, &mut member, [first, second, pieces.first(), pieces.get(1)].into_iter().flatten());
         let (served, came) = answered(cx, &mut member);
-        cx.silence("fragment.contradiction-discarded", &["IKE-FRAG-005"], !served, "no message 6", format!("{what}: {came}"));
+        cx.silence(
+            "fragment.contradiction-discarded",
+            &["IKE-FRAG-005"],
+            !served,
+            "no message 6",
+            format!("{what}: {came}"),
+        );
         if !served {
             let clean = ike_fragments(&message, 2, message.len().div_ceil(3));
             send_all(cx, &mut member, &clean);
@@ -347,7 +362,8 @@ fn nested(cx: &mut Cx<'_>) -> Flow {
 
 fn forged(cx: &mut Cx<'_>) -> Flow {
     let scene = scene(cx)?;
-    let forgeries: [(&str, fn(&[u8]) -> Vec<Vec<u8>>); 3] = [
+    type Forge = fn(&[u8]) -> Vec<Vec<u8>>;
+    let forgeries: [(&str, Forge); 3] = [
         ("one forged fragment", |message| {
             vec![ike_fragment(message, &Fragment { id: 9, number: 1, flags: 0, data: vec![0xee; 40] })]
         }),
@@ -356,7 +372,9 @@ fn forged(cx: &mut Cx<'_>) -> Flow {
             vec![ike_fragment(message, &last)]
         }),
         ("255 fragments", |message| {
-            (1..=255).map(|number| ike_fragment(message, &Fragment { id: 9, number, flags: 0, data: vec![0xee; 200] })).collect()
+            (1..=255)
+                .map(|number| ike_fragment(message, &Fragment { id: 9, number, flags: 0, data: vec![0xee; 200] }))
+                .collect()
         }),
     ];
     for (what, forge) in forgeries {
@@ -367,7 +385,13 @@ fn forged(cx: &mut Cx<'_>) -> Flow {
         member.script.resend = vec![Duration::from_secs(3)];
         let result = go_on(cx, &mut member, Step::Main5);
         let outcome = result.as_ref().map_or_else(ToString::to_string, |()| "established".to_owned());
-        cx.check("fragment.whole-message-wins", &["IKE-FRAG-011", "IKE-FRAG-007"], result.is_ok(), "message 6", format!("{what}: {outcome}"));
+        cx.check(
+            "fragment.whole-message-wins",
+            &["IKE-FRAG-011", "IKE-FRAG-007"],
+            result.is_ok(),
+            "message 6",
+            format!("{what}: {outcome}"),
+        );
     }
     scene.finish(cx)
 }

@@ -10,9 +10,7 @@ use hallmark_probe::step::Step;
 use hallmark_probe::tamper::Tamper;
 use hallmark_wire::isakmp::{Delete, Flags, Notify, NotifyType, PayloadType};
 
-use super::kit::{
-    WINDOW, afresh, error_notify, go_on, lead_to, needs_dpd, pull_served, sa_lives, sent, settle, words,
-};
+use super::kit::{WINDOW, afresh, error_notify, go_on, lead_to, needs_dpd, pull_served, sa_lives, sent, settle, words};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::scene::KsScene;
@@ -21,7 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-001", "gdoi.informational", Must, Ks,
         title: "under an SA the server's Informationals are encrypted and begin with a valid HASH",
-        purpose: "A member must not believe anything else once it has an SA, so a server that speaks in clear is not heard.",
+        purpose: "A member must not believe anything else once it has an SA, so a server that speaks in clear is not \
+                  heard.",
         requirements: ["IKE-INF-001", "IKE-INF-002", "IKE-INF-013", "IKE-KEY-009"],
         sources: ["RFC 2409 §5.7", "RFC 2409 App. B"],
         catches: ["ike_clear_informational", "ike_informational_iv_from_last"],
@@ -30,7 +29,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-002", "gdoi.informational", Must, Ks,
         title: "each Informational of the server has a message id of its own and the header of the SA",
-        purpose: "The message id makes the IV; a repeated one repeats the key stream position, and a member drops it as a replay.",
+        purpose: "The message id makes the IV; a repeated one repeats the key stream position, and a member drops it \
+                  as a replay.",
         requirements: ["IKE-INF-004", "IKE-HDR-012", "IKE-HDR-015"],
         sources: ["RFC 2409 §5.7", "RFC 2409 §4", "RFC 2408 §3.1"],
         catches: ["ike_informational_mid_constant", "ike_swaps_cookies", "ike_emits_commit"],
@@ -39,7 +39,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-003", "gdoi.informational", Should, Ks,
         title: "the server does not repeat its Informationals",
-        purpose: "Nobody answers them, so nobody can tell when to stop; each repetition is one more message to drop as a replay.",
+        purpose: "Nobody answers them, so nobody can tell when to stop; each repetition is one more message to drop as \
+                  a replay.",
         requirements: ["IKE-RTX-010"],
         sources: ["RFC 2408 §5.14"],
         catches: ["ike_informational_repeated"],
@@ -48,7 +49,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-004", "gdoi.informational", Must, Ks,
         title: "an Informational with a wrong HASH changes nothing",
-        purpose: "Encryption alone proves nothing: whoever can flip bits in the ciphertext must not be able to delete an SA.",
+        purpose: "Encryption alone proves nothing: whoever can flip bits in the ciphertext must not be able to delete \
+                  an SA.",
         requirements: ["IKE-INF-003"],
         sources: ["RFC 2409 §5.7"],
         catches: ["ike_informational_hash_not_verified"],
@@ -57,8 +59,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-005", "gdoi.informational", Must, Ks,
         title: "Informationals are not answered, however wrong they are",
-        purpose: "Two servers that complain about each other's complaints never stop. Malformed ones must not take the SA with \
-                  them either.",
+        purpose: "Two servers that complain about each other's complaints never stop. Malformed ones must not take the \
+                  SA with them either.",
         requirements: ["IKE-INF-005", "IKE-INF-010", "IKE-DOS-009"],
         sources: ["RFC 2409 §9", "RFC 2408 §3.14", "RFC 2408 §3.15"],
         catches: ["ike_answers_informational"],
@@ -67,7 +69,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-006", "gdoi.informational", Should, Ks,
         title: "error notifications in clear end neither an exchange nor an SA",
-        purpose: "Anyone who sees the cookies can send them; a server that believes them can be kept from ever serving a member.",
+        purpose: "Anyone who sees the cookies can send them; a server that believes them can be kept from ever serving \
+                  a member.",
         requirements: ["IKE-INF-006"],
         sources: ["RFC 2407 §4.6.3"],
         catches: ["ike_clear_notify_aborts"],
@@ -113,8 +116,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-011", "gdoi.informational", Must, Ks,
         title: "exchanges under one SA have IVs of their own",
-        purpose: "A query that comes between two messages of a registration must not move the IV of the registration, or both ends \
-                  read garbage from there on.",
+        purpose: "A query that comes between two messages of a registration must not move the IV of the registration, \
+                  or both ends read garbage from there on.",
         requirements: ["IKE-KEY-009", "IKE-KEY-010"],
         sources: ["RFC 2409 App. B"],
         catches: ["ike_iv_moves_with_informational"],
@@ -123,8 +126,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "INFOK-012", "gdoi.informational", Should, Ks,
         title: "notifications about refused offers are few and small",
-        purpose: "Their receiver has proven nothing, not even its address. A server that answers each of them works for whoever \
-                  forges the source.",
+        purpose: "Their receiver has proven nothing, not even its address. A server that answers each of them works \
+                  for whoever forges the source.",
         requirements: ["IKE-INF-007", "IKE-SA-027"],
         sources: ["RFC 2408 §5.4"],
         catches: ["ike_notifies_unlimited"],
@@ -145,7 +148,8 @@ fn asked(cx: &mut Cx<'_>, scene: &KsScene, count: u32) -> Flow<(ProbeGm, Vec<See
         sent(member.send_notify(cx.world, query))?;
         member.collect(cx.world, Duration::from_secs(2));
     }
-    let answers: Vec<Seen> = member.log.iter().skip(start).filter(|seen| seen.header.exchange.0 == 5).cloned().collect();
+    let answers: Vec<Seen> =
+        member.log.iter().skip(start).filter(|seen| seen.header.exchange.0 == 5).cloned().collect();
     cx.require(!answers.is_empty(), "no Informational came in answer to R-U-THERE")?;
     Ok((member, answers))
 }
@@ -158,13 +162,25 @@ fn own_form(cx: &mut Cx<'_>) -> Flow {
         cx.check("informational.encrypted", &["IKE-INF-002"], seen.protected, "encrypted", form);
         if !seen.protected {
             let status = seen.notifies().iter().any(|notify| !notify.kind.is_error());
-            cx.check("informational.no-status-in-clear", &["IKE-INF-013"], !status, "no status notification in clear", words(&answers));
+            cx.check(
+                "informational.no-status-in-clear",
+                &["IKE-INF-013"],
+                !status,
+                "no status notification in clear",
+                words(&answers),
+            );
             continue;
         }
         let observed = seen.flaw.clone().unwrap_or_else(|| format!("HASH(1) valid: {:?}", seen.authentic));
         let first = seen.kinds().first() == Some(&PayloadType::HASH);
         let ok = first && seen.authentic == Some(true);
-        cx.check("informational.hash-first", &["IKE-INF-002", "IKE-KEY-009"], ok, "it decrypts with hash(LAST|MID), HASH(1) comes first and verifies", observed);
+        cx.check(
+            "informational.hash-first",
+            &["IKE-INF-002", "IKE-KEY-009"],
+            ok,
+            "it decrypts with hash(LAST|MID), HASH(1) comes first and verifies",
+            observed,
+        );
     }
     scene.finish(cx)
 }
@@ -180,9 +196,16 @@ fn own_headers(cx: &mut Cx<'_>) -> Flow {
         .map(|header| header.message_id)
         .collect();
     let ids: Vec<u32> = answers.iter().filter(|seen| !seen.repeat).map(|seen| seen.header.message_id).collect();
-    let fresh = ids.iter().all(|id| *id != 0 && !own.contains(id)) && ids.iter().collect::<BTreeSet<_>>().len() == ids.len();
+    let fresh =
+        ids.iter().all(|id| *id != 0 && !own.contains(id)) && ids.iter().collect::<BTreeSet<_>>().len() == ids.len();
     let shown: Vec<String> = ids.iter().map(|id| format!("{id:08x}")).collect();
-    cx.check("informational.message-id-fresh", &["IKE-INF-004"], fresh, "not zero, never repeated, none of ours", shown.join(", "));
+    cx.check(
+        "informational.message-id-fresh",
+        &["IKE-INF-004"],
+        fresh,
+        "not zero, never repeated, none of ours",
+        shown.join(", "),
+    );
     for seen in &answers {
         let order = (seen.header.initiator_cookie, seen.header.responder_cookie) == sa.cookies();
         let observed = if order { "CKY-I, CKY-R" } else { "another order" };
@@ -255,7 +278,8 @@ fn never_answered(cx: &mut Cx<'_>) -> Flow {
         sent(member.send_clear_informational(cx.world, error_notify(4 + round)))?;
     }
     // Lengths that do not fit: SPI size and number of SPIs beyond the payload, and a product beyond 16 bits.
-    let notify = Notify { doi: 2, protocol: 1, spi: sa.spi().to_vec(), kind: NotifyType(14), data: Vec::new() }.encode_body();
+    let notify =
+        Notify { doi: 2, protocol: 1, spi: sa.spi().to_vec(), kind: NotifyType(14), data: Vec::new() }.encode_body();
     let delete = Delete { doi: 2, protocol: 1, spi_size: 16, spis: vec![vec![9; 16]] }.encode_body();
     let bent = |body: &[u8], at: usize, octets: &[u8]| {
         let mut body = body.to_vec();
@@ -275,8 +299,15 @@ fn never_answered(cx: &mut Cx<'_>) -> Flow {
         sent(member.send_informational(cx.world, vec![(kind, body)]))?;
     }
     member.collect(cx.world, WINDOW);
-    let answers: Vec<Seen> = member.log.iter().skip(start).filter(|seen| seen.header.exchange.0 == 5).cloned().collect();
-    cx.silence("informational.not-answered", &["IKE-INF-005", "IKE-DOS-009"], answers.is_empty(), "no answer", words(&answers));
+    let answers: Vec<Seen> =
+        member.log.iter().skip(start).filter(|seen| seen.header.exchange.0 == 5).cloned().collect();
+    cx.silence(
+        "informational.not-answered",
+        &["IKE-INF-005", "IKE-DOS-009"],
+        answers.is_empty(),
+        "no answer",
+        words(&answers),
+    );
     sa_lives(cx, &mut member, "informational.malformed-survived", &["IKE-INF-010"], true, "after all of them");
     scene.finish(cx)
 }
@@ -321,7 +352,13 @@ fn protected_delete(cx: &mut Cx<'_>) -> Flow {
     member.collect(cx.world, Duration::from_secs(1));
     member.sa = sa;
     let (served, came) = pull_served(cx, &mut member)?;
-    cx.silence("informational.delete-obeyed", &["IKE-INF-008", "IKE-INF-001"], !served, "no PULL under the deleted SA", came);
+    cx.silence(
+        "informational.delete-obeyed",
+        &["IKE-INF-008", "IKE-INF-001"],
+        !served,
+        "no PULL under the deleted SA",
+        came,
+    );
     afresh(cx, &scene, &mut member, &["IKE-INF-008"])?;
     scene.finish(cx)
 }
@@ -343,7 +380,7 @@ fn foreign_delete(cx: &mut Cx<'_>) -> Flow {
     sent(other.phase1(cx.world))?;
     let own = sent(other.delete_of_sa())?;
     let foreign = sent(victim.delete_of_sa())?;
-    let mixed = Delete { spis: [foreign.spis.clone(), own.spis].concat(), ..foreign.clone() };
+    let mixed = Delete { spis: [foreign.spis.clone(), own.spis].concat(), ..foreign };
     for (what, delete) in [("its SPI alone", foreign), ("its SPI beside the sender's", mixed)] {
         sent(other.send_informational(cx.world, vec![(PayloadType::DELETE, delete.encode_body())]))?;
         other.collect(cx.world, Duration::from_secs(1));
@@ -402,8 +439,20 @@ fn notifications_limited(cx: &mut Cx<'_>) -> Flow {
     let answers = member.collect(cx.world, WINDOW);
     let told: usize = answers.iter().map(|seen| seen.octets().len()).sum();
     let observed = format!("{OFFERS} refused offers of {asked} octets gave {} answers of {told} octets", answers.len());
-    cx.check("informational.notifications-few", &["IKE-INF-007"], answers.len() <= OFFERS / 2, "less than one for each two offers", &observed);
-    cx.check("informational.notifications-small", &["IKE-INF-007"], told <= asked, "no more octets out than in", &observed);
+    cx.check(
+        "informational.notifications-few",
+        &["IKE-INF-007"],
+        answers.len() <= OFFERS / 2,
+        "less than one for each two offers",
+        &observed,
+    );
+    cx.check(
+        "informational.notifications-small",
+        &["IKE-INF-007"],
+        told <= asked,
+        "no more octets out than in",
+        &observed,
+    );
     let silent = answers.iter().all(|seen| seen.error_notify().is_some());
     cx.check("informational.refusal-form", &["IKE-SA-027"], silent, "a notification or nothing", &observed);
     super::kit::still_answers(cx, &scene, &mut member, &["IKE-INF-007"])?;

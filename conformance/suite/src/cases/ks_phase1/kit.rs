@@ -200,7 +200,8 @@ pub(super) fn judge_refusal(
     }
     let goes_on = go_on(cx, member, trial.step);
     if let Some((check, requirements)) = trial.kept {
-        let observed = goes_on.as_ref().map_or_else(|fault| format!("{what}: {fault}"), |()| format!("{what}: established"));
+        let observed =
+            goes_on.as_ref().map_or_else(|fault| format!("{what}: {fault}"), |()| format!("{what}: established"));
         cx.check(check, requirements, goes_on.is_ok(), "the right message completes the exchange", observed);
     }
     if goes_on.is_ok() { Ok(()) } else { afresh(cx, scene, member, trial.requirements) }
@@ -310,7 +311,8 @@ pub(super) fn sa_lives(
 ) -> bool {
     member.untamper();
     let result = member.pull(cx.world);
-    let observed = result.as_ref().map_or_else(|fault| format!("{what}: {fault}"), |_| format!("{what}: PULL completed"));
+    let observed =
+        result.as_ref().map_or_else(|fault| format!("{what}: {fault}"), |_| format!("{what}: PULL completed"));
     let expected = "a PULL under the same SA completes";
     if grave {
         cx.grave(check, requirements, result.is_ok(), expected, observed)
@@ -350,8 +352,13 @@ pub(super) fn garbage(cookies: ([u8; 8], [u8; 8]), exchange: ExchangeType, messa
 
 /// Gives an error notification that names no SPI.
 pub(super) fn error_notify(kind: u16) -> Vec<(PayloadType, Vec<u8>)> {
-    let notify =
-        Notify { doi: hallmark_wire::gdoi::DOI, protocol: 1, spi: Vec::new(), kind: NotifyType(kind), data: Vec::new() };
+    let notify = Notify {
+        doi: hallmark_wire::gdoi::DOI,
+        protocol: 1,
+        spi: Vec::new(),
+        kind: NotifyType(kind),
+        data: Vec::new(),
+    };
     vec![(PayloadType::NOTIFY, notify.encode_body())]
 }
 

@@ -31,8 +31,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "NATK-002", "gdoi.nat", Must, Ks,
         title: "NAT-D hashes the addresses and ports in use, the member's first",
-        purpose: "With the wrong order, or port 500 by habit, every member believes that it is behind a NAT and moves to a port \
-                  that the firewall may not pass.",
+        purpose: "With the wrong order, or port 500 by habit, every member believes that it is behind a NAT and moves \
+                  to a port that the firewall may not pass.",
         requirements: ["IKE-NAT-002", "IKE-NAT-003"],
         sources: ["RFC 3947 §3.2"],
         catches: ["ike_nat_d_reversed", "ike_nat_d_port_500"],
@@ -42,7 +42,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "NATK-003", "gdoi.nat", Must, Ks,
         title: "members are served on whatever port they send from, and answered there",
-        purpose: "A NAT gives each member another source port; a server that insists on 848, or answers to it, never reaches them.",
+        purpose: "A NAT gives each member another source port; a server that insists on 848, or answers to it, never \
+                  reaches them.",
         requirements: ["IKE-NAT-004", "IKE-HDR-013", "IKE-HDR-014"],
         sources: ["RFC 3947 §3", "RFC 6407 §2.2"],
         catches: ["ike_other_ports_refused", "ike_replies_to_848"],
@@ -51,8 +52,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "NATK-004", "gdoi.nat", Must, Ks,
         title: "the server follows a member that moves to port 4500 with message 5",
-        purpose: "From the move on the mapping of the old port may be gone; what is sent there, or without the marker, is lost or \
-                  taken for ESP.",
+        purpose: "From the move on the mapping of the old port may be gone; what is sent there, or without the marker, \
+                  is lost or taken for ESP.",
         requirements: ["IKE-NAT-006"],
         sources: ["RFC 3947 §4", "RFC 3948 §2.2"],
         catches: ["ike_float_not_followed", "ike_marker_missing"],
@@ -92,8 +93,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "NATK-008", "gdoi.nat", Should, Ks,
         title: "only authenticated messages move a member's address",
-        purpose: "Whoever knows the cookies could otherwise draw the server's messages for a member to himself with one packet of \
-                  garbage.",
+        purpose: "Whoever knows the cookies could otherwise draw the server's messages for a member to himself with \
+                  one packet of garbage.",
         requirements: ["IKE-NAT-010"],
         sources: ["RFC 3947 §4"],
         catches: ["ike_endpoint_moved_by_any_packet"],
@@ -104,7 +105,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "NATK-009", "gdoi.nat", Should, Ks,
         title: "NAT-D payloads of any length are survived",
-        purpose: "The payload comes in clear from anyone; a wrong length may be read as a NAT or refused, and nothing else.",
+        purpose: "The payload comes in clear from anyone; a wrong length may be read as a NAT or refused, and nothing \
+                  else.",
         requirements: ["IKE-NAT-011"],
         sources: ["RFC 3947 §3.2"],
         catches: ["ike_odd_nat_d_kills"],
@@ -160,8 +162,18 @@ fn hashes(cx: &mut Cx<'_>) -> Flow {
         let (ours, theirs) = (hash(member.script.me), hash(member.script.ks));
         let first = received.first().is_some_and(|body| *body == ours);
         let rest = received.iter().skip(1).any(|body| *body == theirs);
-        let observed = format!("from port {}: {} payloads, the first is ours: {first}, the server's among the rest: {rest}", member.script.me.port(), received.len());
-        cx.check("nat.nat-d", &["IKE-NAT-002", "IKE-NAT-003"], first && rest, "first the member's address and port, then the server's", observed);
+        let observed = format!(
+            "from port {}: {} payloads, the first is ours: {first}, the server's among the rest: {rest}",
+            member.script.me.port(),
+            received.len()
+        );
+        cx.check(
+            "nat.nat-d",
+            &["IKE-NAT-002", "IKE-NAT-003"],
+            first && rest,
+            "first the member's address and port, then the server's",
+            observed,
+        );
     }
     scene.finish(cx)
 }
@@ -173,7 +185,13 @@ fn any_port(cx: &mut Cx<'_>) -> Flow {
         let mut member = scene.member(cx, 1);
         member.script.me.set_port(port);
         cx.world.listen(member.script.me)?;
-        completes(cx, &mut member, "nat.any-source-port-served", &["IKE-NAT-004", "IKE-HDR-014"], &format!("from port {port}"));
+        completes(
+            cx,
+            &mut member,
+            "nat.any-source-port-served",
+            &["IKE-NAT-004", "IKE-HDR-014"],
+            &format!("from port {port}"),
+        );
         let cookie = member.half_cookies().0;
         let own = |seen: &&Seen| seen.header.initiator_cookie == cookie;
         let strays = |seen: &&Seen| seen.datagram.dst != member.script.me || seen.from() != member.script.ks;
@@ -181,7 +199,13 @@ fn any_port(cx: &mut Cx<'_>) -> Flow {
         let astray: Vec<String> = astray.map(|seen| format!("{} to {}", seen.from(), seen.datagram.dst)).collect();
         let observed = if astray.is_empty() { "all there".to_owned() } else { astray.join(", ") };
         let expected = "answers from the port addressed to the port sent from";
-        cx.check("nat.answers-to-source-port", &["IKE-HDR-013"], astray.is_empty(), expected, format!("port {port}: {observed}"));
+        cx.check(
+            "nat.answers-to-source-port",
+            &["IKE-HDR-013"],
+            astray.is_empty(),
+            expected,
+            format!("port {port}: {observed}"),
+        );
     }
     scene.finish(cx)
 }
@@ -201,9 +225,20 @@ fn follows_move(cx: &mut Cx<'_>) -> Flow {
     let (mut member, answer) = moved(cx, &scene)?;
     let came: Vec<&Seen> = member.seen(Step::Main6).collect();
     let ports = came.iter().map(|seen| format!("{} to {}, marker {}", seen.from(), seen.datagram.dst, seen.marker));
-    let observed = if came.is_empty() { words(&member.log[member.log.len().saturating_sub(2)..]) } else { ports.collect::<Vec<_>>().join("; ") };
-    let right = came.iter().any(|seen| seen.marker && seen.datagram.dst == member.script.me && seen.from() == member.script.ks);
-    let ok = cx.check("nat.follows-to-4500", &["IKE-NAT-006"], right && answer.is_some(), "message 6 from 4500 to 4500, with the marker", observed);
+    let observed = if came.is_empty() {
+        words(&member.log[member.log.len().saturating_sub(2)..])
+    } else {
+        ports.collect::<Vec<_>>().join("; ")
+    };
+    let right =
+        came.iter().any(|seen| seen.marker && seen.datagram.dst == member.script.me && seen.from() == member.script.ks);
+    let ok = cx.check(
+        "nat.follows-to-4500",
+        &["IKE-NAT-006"],
+        right && answer.is_some(),
+        "message 6 from 4500 to 4500, with the marker",
+        observed,
+    );
     if ok {
         sa_lives(cx, &mut member, "nat.sa-on-4500", &["IKE-NAT-006"], false, "on port 4500");
     }
@@ -221,7 +256,13 @@ fn old_port(cx: &mut Cx<'_>) -> Flow {
         cx.world.send(Datagram::new(own, theirs, octets));
         let seen = member.collect(cx.world, WINDOW);
         let answered = seen.iter().any(|seen| matches!(seen.step, Step::Main4 | Step::Main6));
-        cx.silence("nat.old-port-silent", &["IKE-NAT-007"], !answered, "no answer", format!("a copy of {step} on the old port: {}", words(&seen)));
+        cx.silence(
+            "nat.old-port-silent",
+            &["IKE-NAT-007"],
+            !answered,
+            "no answer",
+            format!("a copy of {step} on the old port: {}", words(&seen)),
+        );
     }
     sa_lives(cx, &mut member, "nat.sa-survives-old-port", &["IKE-NAT-007"], false, "on port 4500");
     scene.finish(cx)
@@ -272,7 +313,9 @@ fn not_moved_by_garbage(cx: &mut Cx<'_>) -> Flow {
     stranger.send_raw(cx.world, garbage(cookies, ExchangeType::MAIN, 0, 64));
     let own = member.collect(cx.world, Duration::from_secs(IDLE + 6));
     let drawn = stranger.collect(cx.world, Duration::from_secs(1));
-    let asked = |seen: &[Seen]| seen.iter().filter(|seen| seen.header.exchange == ExchangeType::INFORMATIONAL && seen.protected).count();
+    let asked = |seen: &[Seen]| {
+        seen.iter().filter(|seen| seen.header.exchange == ExchangeType::INFORMATIONAL && seen.protected).count()
+    };
     let observed = format!("the member got {} queries, the stranger {}", asked(&own), asked(&drawn));
     let ok = asked(&own) > 0 && asked(&drawn) == 0;
     cx.grave("nat.moved-by-authentic-only", &["IKE-NAT-010"], ok, "queries go on to the member", observed);
@@ -287,12 +330,15 @@ fn odd_lengths(cx: &mut Cx<'_>) -> Flow {
         ("no octet", body(0)),
         ("300 octets", body(300)),
         ("no NAT-D", Tamper::content(|m| edit::remove(m, PayloadType::NAT_D))),
-        ("one NAT-D only", Tamper::content(|m| {
-            let last = m.payloads.iter().rposition(|payload| payload.kind == PayloadType::NAT_D.0);
-            if let Some(last) = last {
-                m.payloads.remove(last);
-            }
-        })),
+        (
+            "one NAT-D only",
+            Tamper::content(|m| {
+                let last = m.payloads.iter().rposition(|payload| payload.kind == PayloadType::NAT_D.0);
+                if let Some(last) = last {
+                    m.payloads.remove(last);
+                }
+            }),
+        ),
         ("30 NAT-D", Tamper::content(|m| (0..30).for_each(|_| edit::push(m, PayloadType::NAT_D, vec![9; 32])))),
     ];
     for (what, tamper) in odd {

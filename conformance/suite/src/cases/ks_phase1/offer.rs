@@ -8,9 +8,7 @@ use hallmark_probe::suite::class;
 use hallmark_probe::tamper::{Tamper, octets};
 use hallmark_wire::isakmp::{Attribute, PayloadType, Transform};
 
-use super::kit::{
-    WINDOW, lead_to, offers_accepted, offers_refused, refuse_offers, send, sent, still_answers, words,
-};
+use super::kit::{WINDOW, lead_to, offers_accepted, offers_refused, refuse_offers, send, sent, still_answers, words};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::scene::KsScene;
@@ -111,7 +109,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-009", "gdoi.phase1", Must, Ks,
         title: "an impossible first payload discards message 1",
-        purpose: "The chain must begin with the SA; a wrong type in the header says that the octets are something else.",
+        purpose: "The chain must begin with the SA; a wrong type in the header says that the octets are something \
+                  else.",
         requirements: ["IKE-HDR-011", "IKE-PAY-013"],
         sources: ["RFC 2408 §5.2", "RFC 2408 §3.4"],
         catches: ["ike_first_payload_ignored"],
@@ -134,7 +133,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-011", "gdoi.phase1", Should, Ks,
         title: "a reserved octet that is not zero discards the message",
-        purpose: "IKEv1 has no critical bit; a set reserved octet means that sender and receiver disagree on the format.",
+        purpose: "IKEv1 has no critical bit; a set reserved octet means that sender and receiver disagree on the \
+                  format.",
         requirements: ["IKE-PAY-003"],
         sources: ["RFC 2408 §2.5.2", "RFC 2408 §5.3"],
         catches: ["ike_accepts_reserved_nonzero"],
@@ -169,7 +169,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-014", "gdoi.phase1", Must, Ks,
         title: "unknown, empty and many vendor ids are ignored",
-        purpose: "Every product announces itself in its own way; a server that trips over one loses that vendor's members.",
+        purpose: "Every product announces itself in its own way; a server that trips over one loses that vendor's \
+                  members.",
         requirements: ["IKE-PAY-011"],
         sources: ["RFC 2408 §3.16"],
         catches: ["ike_unknown_vendor_id_refused"],
@@ -183,7 +184,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-015", "gdoi.phase1", Must, Ks,
         title: "a certificate request is accepted in any message",
-        purpose: "Members with several methods ask for certificates early; with a pre-shared key the request means nothing.",
+        purpose: "Members with several methods ask for certificates early; with a pre-shared key the request means \
+                  nothing.",
         requirements: ["IKE-PAY-010", "IKE-MM-015"],
         sources: ["RFC 2408 §3.10"],
         catches: ["ike_certreq_refused"],
@@ -209,7 +211,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-017", "gdoi.phase1", Must, Ks,
         title: "the answer holds one proposal with one transform, as offered",
-        purpose: "A member checks the answer against its offer; an answer that is edited or padded with more ends the exchange.",
+        purpose: "A member checks the answer against its offer; an answer that is edited or padded with more ends the \
+                  exchange.",
         requirements: ["IKE-SA-002", "IKE-SA-003", "IKE-SA-004", "IKE-LIFE-002"],
         sources: ["RFC 2408 §4.2", "RFC 2409 §5"],
         catches: ["ike_answers_every_transform", "ike_alters_lifetime", "ike_renumbers_transform"],
@@ -218,7 +221,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-018", "gdoi.phase1", Must, Ks,
         title: "an unknown transform or attribute takes out that transform only",
-        purpose: "New suites reach the field through offers that old servers do not understand; they must pick the one they do.",
+        purpose: "New suites reach the field through offers that old servers do not understand; they must pick the one \
+                  they do.",
         requirements: ["IKE-SA-006", "IKE-SA-023"],
         sources: ["RFC 2408 §5.6"],
         catches: ["ike_unknown_transform_id_fatal", "ike_unknown_attribute_fatal"],
@@ -242,10 +246,15 @@ pub(crate) const CASES: &[Case] = &[
         requirements: ["IKE-SA-008"],
         sources: ["RFC 2408 §3.5"],
         catches: ["ike_refuses_proposal_spi"],
-        run: |cx| offers_accepted(cx, "phase1.proposal-spi-ignored", &["IKE-SA-008"], vec![
-            ("SPI of 8 octets", Tamper::content(|m| edit::sa(m, |sa| sa.proposals.iter_mut().for_each(|p| p.spi = vec![1; 8])))),
-            ("SPI of 16 octets", Tamper::content(|m| edit::sa(m, |sa| sa.proposals.iter_mut().for_each(|p| p.spi = vec![1; 16])))),
-        ]),
+        run: |cx| {
+            let spi = |len: usize| {
+                Tamper::content(move |m| edit::sa(m, |sa| sa.proposals.iter_mut().for_each(|p| p.spi = vec![1; len])))
+            };
+            offers_accepted(cx, "phase1.proposal-spi-ignored", &["IKE-SA-008"], vec![
+                ("SPI of 8 octets", spi(8)),
+                ("SPI of 16 octets", spi(16)),
+            ])
+        },
     },
     case! {
         "IKER-021", "gdoi.phase1", Must, Ks,
@@ -303,7 +312,9 @@ pub(crate) const CASES: &[Case] = &[
         sources: ["RFC 2409 App. A"],
         catches: ["ike_variable_as_tv_refused"],
         run: |cx| offers_accepted(cx, "phase1.life-duration-forms", &["IKE-SA-017"], vec![
-            ("3600 s as TV", Tamper::content(|m| edit::transform(m, 0, |a| attributes::set(a, class::LIFE_DURATION, 3600)))),
+            ("3600 s as TV", Tamper::content(|m| edit::transform(m, 0, |a| {
+                attributes::set(a, class::LIFE_DURATION, 3600);
+            }))),
             ("2 octets as TLV", Tamper::content(|m| edit::transform(m, 0, |a| {
                 attributes::set(a, class::LIFE_DURATION, 3600);
                 attributes::to_variable(a, class::LIFE_DURATION, 2);
@@ -353,8 +364,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-030", "gdoi.phase1", Must, Ks,
         title: "a message under cookies that name no SA is dropped",
-        purpose: "Only the server chooses its cookie; a foreign one belongs to an SA that does not exist, and answering it \
-                  makes state and work for anyone.",
+        purpose: "Only the server chooses its cookie; a foreign one belongs to an SA that does not exist, and \
+                  answering it makes state and work for anyone.",
         requirements: ["IKE-CKY-004", "IKE-CKY-005"],
         sources: ["RFC 2408 §5.2"],
         catches: ["ike_foreign_responder_cookie_accepted"],
@@ -379,13 +390,18 @@ fn length_mismatch(cx: &mut Cx<'_>) -> Flow {
             octets::set_length(o, length);
         })
     };
-    offers_refused(cx, "phase1.length-mismatch-refused", &["IKE-HDR-001"], vec![
-        ("Length + 4", by(4)),
-        ("Length - 4", by(-4)),
-        ("Length 0", Tamper::wire(|o| octets::set_length(o, 0))),
-        ("Length 27", Tamper::wire(|o| octets::set_length(o, 27))),
-        ("Length ffffffff", Tamper::wire(|o| octets::set_length(o, u32::MAX))),
-    ])
+    offers_refused(
+        cx,
+        "phase1.length-mismatch-refused",
+        &["IKE-HDR-001"],
+        vec![
+            ("Length + 4", by(4)),
+            ("Length - 4", by(-4)),
+            ("Length 0", Tamper::wire(|o| octets::set_length(o, 0))),
+            ("Length 27", Tamper::wire(|o| octets::set_length(o, 27))),
+            ("Length ffffffff", Tamper::wire(|o| octets::set_length(o, u32::MAX))),
+        ],
+    )
 }
 
 fn short_datagrams(cx: &mut Cx<'_>) -> Flow {
@@ -410,33 +426,49 @@ fn short_datagrams(cx: &mut Cx<'_>) -> Flow {
 
 fn payload_lengths(cx: &mut Cx<'_>) -> Flow {
     let lengths = |kind: PayloadType, length: u16| Tamper::content(move |m| edit::set_length(m, kind, length));
-    offers_refused(cx, "phase1.payload-length-refused", &["IKE-PAY-001"], vec![
-        ("SA length 0", lengths(PayloadType::SA, 0)),
-        ("SA length 3", lengths(PayloadType::SA, 3)),
-        ("SA length 65535", lengths(PayloadType::SA, u16::MAX)),
-        ("VID length 0", lengths(PayloadType::VENDOR_ID, 0)),
-        ("VID length 1", lengths(PayloadType::VENDOR_ID, 1)),
-        ("VID one octet too long", Tamper::content(|m| {
-            let last = m.payloads.len().saturating_sub(1);
-            if let Some(payload) = m.payloads.get_mut(last) {
-                payload.length = hallmark_wire::raw::Field::Force(21);
-            }
-        })),
-    ])
+    offers_refused(
+        cx,
+        "phase1.payload-length-refused",
+        &["IKE-PAY-001"],
+        vec![
+            ("SA length 0", lengths(PayloadType::SA, 0)),
+            ("SA length 3", lengths(PayloadType::SA, 3)),
+            ("SA length 65535", lengths(PayloadType::SA, u16::MAX)),
+            ("VID length 0", lengths(PayloadType::VENDOR_ID, 0)),
+            ("VID length 1", lengths(PayloadType::VENDOR_ID, 1)),
+            (
+                "VID one octet too long",
+                Tamper::content(|m| {
+                    let last = m.payloads.len().saturating_sub(1);
+                    if let Some(payload) = m.payloads.get_mut(last) {
+                        payload.length = hallmark_wire::raw::Field::Force(21);
+                    }
+                }),
+            ),
+        ],
+    )
 }
 
 fn key_lengths(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
     drop(scene.phase1(cx, 0)?);
-    let bits = |bits: u16| Tamper::content(move |m| edit::transform(m, 0, |a| attributes::set(a, class::KEY_LENGTH, bits)));
-    refuse_offers(cx, &scene, "phase1.key-length-refused", &["IKE-SA-019"], vec![
-        ("key length 0", bits(0)),
-        ("key length 127", bits(127)),
-        ("key length 129", bits(129)),
-        ("key length 512", bits(512)),
-    ])?;
+    let bits =
+        |bits: u16| Tamper::content(move |m| edit::transform(m, 0, |a| attributes::set(a, class::KEY_LENGTH, bits)));
+    refuse_offers(
+        cx,
+        &scene,
+        "phase1.key-length-refused",
+        &["IKE-SA-019"],
+        vec![
+            ("key length 0", bits(0)),
+            ("key length 127", bits(127)),
+            ("key length 129", bits(129)),
+            ("key length 512", bits(512)),
+        ],
+    )?;
     let mut member = scene.member(cx, 1);
-    member.tamper(Step::Main1, Tamper::content(|m| edit::transform(m, 0, |a| attributes::remove(a, class::KEY_LENGTH))));
+    member
+        .tamper(Step::Main1, Tamper::content(|m| edit::transform(m, 0, |a| attributes::remove(a, class::KEY_LENGTH))));
     sent(member.send_main1(cx.world))?;
     let seen = member.collect(cx.world, WINDOW);
     let served = seen.iter().any(|seen| seen.step == Step::Main2);
@@ -458,7 +490,8 @@ fn foreign_cookies(cx: &mut Cx<'_>) -> Flow {
             octets::set_responder_cookie(o, [7; 8]);
         })
     };
-    let exchange = |kind: u8| both().and_wire(move |o| octets::set_exchange(o, kind)).and_wire(|o| octets::set_message_id(o, 77));
+    let exchange =
+        |kind: u8| both().and_wire(move |o| octets::set_exchange(o, kind)).and_wire(|o| octets::set_message_id(o, 77));
     for (end, what, step, tamper) in [
         (2, "message 3", Step::Main3, both()),
         (3, "message 5", Step::Main5, both()),
@@ -496,23 +529,45 @@ fn nothing_acceptable(cx: &mut Cx<'_>) -> Flow {
             });
         })
     };
-    refuse_offers(cx, &scene, "phase1.no-proposal-chosen", &["IKE-SA-002"], vec![
-        ("DES, MD5, group 1", suite(1, 1, 1, None)),
-        ("3DES, SHA-1, group 2", suite(5, 2, 2, None)),
-        ("AES-256 where AES-128 is configured", suite(7, 4, 14, Some(256))),
-        ("group 2 where group 14 is configured", suite(7, 4, 2, Some(128))),
-    ])?;
-    refuse_offers(cx, &scene, "phase1.explicit-group-refused", &["IKE-SA-021"], vec![
-        ("a prime of five bits", Tamper::content(|m| edit::transform(m, 0, |a| {
-            attributes::remove(a, class::GROUP);
-            attributes::add(a, 5, 1);
-            a.0.push(Attribute::variable(6, vec![0x1d]));
-            a.0.push(Attribute::variable(7, vec![2]));
-        }))),
-        ("a prime beside a known group", Tamper::content(|m| edit::transform(m, 0, |a| {
-            a.0.push(Attribute::variable(6, vec![0x1d]));
-        }))),
-    ])?;
+    refuse_offers(
+        cx,
+        &scene,
+        "phase1.no-proposal-chosen",
+        &["IKE-SA-002"],
+        vec![
+            ("DES, MD5, group 1", suite(1, 1, 1, None)),
+            ("3DES, SHA-1, group 2", suite(5, 2, 2, None)),
+            ("AES-256 where AES-128 is configured", suite(7, 4, 14, Some(256))),
+            ("group 2 where group 14 is configured", suite(7, 4, 2, Some(128))),
+        ],
+    )?;
+    refuse_offers(
+        cx,
+        &scene,
+        "phase1.explicit-group-refused",
+        &["IKE-SA-021"],
+        vec![
+            (
+                "a prime of five bits",
+                Tamper::content(|m| {
+                    edit::transform(m, 0, |a| {
+                        attributes::remove(a, class::GROUP);
+                        attributes::add(a, 5, 1);
+                        a.0.push(Attribute::variable(6, vec![0x1d]));
+                        a.0.push(Attribute::variable(7, vec![2]));
+                    })
+                }),
+            ),
+            (
+                "a prime beside a known group",
+                Tamper::content(|m| {
+                    edit::transform(m, 0, |a| {
+                        a.0.push(Attribute::variable(6, vec![0x1d]));
+                    })
+                }),
+            ),
+        ],
+    )?;
     scene.finish(cx)
 }
 
@@ -521,17 +576,22 @@ fn answer_is_one_of_the_offers(cx: &mut Cx<'_>) -> Flow {
     drop(scene.phase1(cx, 0)?);
     let mut member = scene.member(cx, 1);
     // Proposal 7 with a transform that the server does not know, then two that it may take.
-    member.tamper(Step::Main1, Tamper::content(|m| edit::sa(m, |sa| {
-        for proposal in &mut sa.proposals {
-            proposal.number = 7;
-            let Some(good) = proposal.transforms.first().cloned() else { continue };
-            proposal.transforms = vec![
-                Transform { number: 3, id: 77, ..good.clone() },
-                Transform { number: 5, ..good.clone() },
-                Transform { number: 9, ..good },
-            ];
-        }
-    })));
+    member.tamper(
+        Step::Main1,
+        Tamper::content(|m| {
+            edit::sa(m, |sa| {
+                for proposal in &mut sa.proposals {
+                    proposal.number = 7;
+                    let Some(good) = proposal.transforms.first().cloned() else { continue };
+                    proposal.transforms = vec![
+                        Transform { number: 3, id: 77, ..good.clone() },
+                        Transform { number: 5, ..good.clone() },
+                        Transform { number: 9, ..good },
+                    ];
+                }
+            })
+        }),
+    );
     sent(member.send_main1(cx.world))?;
     let answer = member.collect(cx.world, WINDOW).into_iter().find(|seen| seen.step == Step::Main2);
     let answer = cx.have(answer, "no message 2 came")?;
@@ -587,36 +647,61 @@ fn unknown_then_good(cx: &mut Cx<'_>) -> Flow {
             });
         })
     };
-    offers_accepted(cx, "phase1.unknown-transform-skipped", &["IKE-SA-006", "IKE-SA-023"], vec![
-        ("transform id 77 first", before(|t| t.id = 77)),
-        ("private attribute first", before(|t| attributes::add(&mut t.attributes, 16_384, 1))),
-        ("cipher 65001 first", before(|t| attributes::set(&mut t.attributes, class::ENCRYPTION, 65_001))),
-    ])
+    offers_accepted(
+        cx,
+        "phase1.unknown-transform-skipped",
+        &["IKE-SA-006", "IKE-SA-023"],
+        vec![
+            ("transform id 77 first", before(|t| t.id = 77)),
+            ("private attribute first", before(|t| attributes::add(&mut t.attributes, 16_384, 1))),
+            ("cipher 65001 first", before(|t| attributes::set(&mut t.attributes, class::ENCRYPTION, 65_001))),
+        ],
+    )
 }
 
 fn odd_lifetimes(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
     drop(scene.phase1(cx, 0)?);
     let odd: Vec<(&str, Tamper)> = vec![
-        ("no lifetime", Tamper::content(|m| edit::transform(m, 0, |a| {
-            attributes::remove(a, class::LIFE_TYPE);
-            attributes::remove(a, class::LIFE_DURATION);
-        }))),
+        (
+            "no lifetime",
+            Tamper::content(|m| {
+                edit::transform(m, 0, |a| {
+                    attributes::remove(a, class::LIFE_TYPE);
+                    attributes::remove(a, class::LIFE_DURATION);
+                })
+            }),
+        ),
         ("lifetime 0", Tamper::content(|m| edit::transform(m, 0, |a| attributes::set(a, class::LIFE_DURATION, 0)))),
-        ("lifetime of 16 octets", Tamper::content(|m| edit::transform(m, 0, |a| attributes::resize(a, class::LIFE_DURATION, 16)))),
+        (
+            "lifetime of 16 octets",
+            Tamper::content(|m| edit::transform(m, 0, |a| attributes::resize(a, class::LIFE_DURATION, 16))),
+        ),
     ];
     for (index, (what, tamper)) in odd.into_iter().enumerate() {
         let mut member = scene.member(cx, 1);
         member.tamper(Step::Main1, tamper);
         match member.register(cx.world) {
             Ok(_) => {
-                cx.check("phase1.odd-lifetime-harmless", &["IKE-LIFE-003", "IKE-LIFE-004"], true, "registers or is refused", what);
+                cx.check(
+                    "phase1.odd-lifetime-harmless",
+                    &["IKE-LIFE-003", "IKE-LIFE-004"],
+                    true,
+                    "registers or is refused",
+                    what,
+                );
             }
             // An absent lifetime has to be accepted; an absurd one may be refused.
             Err(fault) => {
                 let ok = index > 0 && member.sa.is_none();
                 let observed = format!("{what}: {fault}");
-                cx.check("phase1.odd-lifetime-harmless", &["IKE-LIFE-003", "IKE-LIFE-004"], ok, "registers or is refused", observed);
+                cx.check(
+                    "phase1.odd-lifetime-harmless",
+                    &["IKE-LIFE-003", "IKE-LIFE-004"],
+                    ok,
+                    "registers or is refused",
+                    observed,
+                );
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Message 5: who the member says it is, and how it proves that it is.
 
+use hallmark_probe::Sa;
 use hallmark_probe::edit;
 use hallmark_probe::edit::attributes;
 use hallmark_probe::gm::ProbeGm;
-use hallmark_probe::Sa;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::class;
 use hallmark_probe::tamper::Tamper;
@@ -32,8 +32,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-055", "gdoi.phase1", Must, Ks,
         title: "an ID with protocol and port 0/0 or 17/500 is served as it stands, another one aborts",
-        purpose: "Deployed members send both forms, and the HASH covers the octets as they were sent; everything else restricts \
-                  the SA to traffic that phase 1 does not carry.",
+        purpose: "Deployed members send both forms, and the HASH covers the octets as they were sent; everything else \
+                  restricts the SA to traffic that phase 1 does not carry.",
         requirements: ["IKE-MM-018", "IKE-MM-032"],
         sources: ["RFC 2407 §4.6.2", "RFC 2409 §5"],
         catches: ["ike_id_port_not_checked"],
@@ -63,8 +63,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-057", "gdoi.phase1", Must, Ks,
         title: "a wrong HASH or key lets nobody in",
-        purpose: "This is the one place where a pre-shared key protects the group. After a failed proof there must be no SA, no \
-                  policy and no key.",
+        purpose: "This is the one place where a pre-shared key protects the group. After a failed proof there must be \
+                  no SA, no policy and no key.",
         requirements: ["IKE-MM-006", "IKE-MM-024", "IKE-MM-025", "IKE-MM-036"],
         sources: ["RFC 2408 §5.11", "RFC 2409 §5.4"],
         catches: ["ike_hash_not_verified"],
@@ -84,8 +84,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-059", "gdoi.phase1", Must, Ks,
         title: "each address has its own pre-shared key",
-        purpose: "In main mode the address chooses the key. A server that takes one key for all lets each member register as any \
-                  other.",
+        purpose: "In main mode the address chooses the key. A server that takes one key for all lets each member \
+                  register as any other.",
         requirements: ["IKE-MM-021"],
         sources: ["RFC 2409 §5.4"],
         catches: ["ike_psk_of_first_peer"],
@@ -95,8 +95,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-060", "gdoi.phase1", Should, Ks,
         title: "only listed identities are served",
-        purpose: "A shared group key opens the door to everyone who has it; the list of identities is what keeps a removed member \
-                  out.",
+        purpose: "A shared group key opens the door to everyone who has it; the list of identities is what keeps a \
+                  removed member out.",
         requirements: ["IKE-MM-023"],
         sources: ["RFC 6407 §3.1"],
         catches: ["ike_identity_not_authorized"],
@@ -106,8 +106,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-061", "gdoi.phase1", Must, Ks,
         title: "the HASH covers the offer as it was sent",
-        purpose: "A server that hashes its own writing of the SA authenticates only members that write as it does: with a second \
-                  transform or another order of attributes they fail with a wrong HASH.",
+        purpose: "A server that hashes its own writing of the SA authenticates only members that write as it does: \
+                  with a second transform or another order of attributes they fail with a wrong HASH.",
         requirements: ["IKE-MM-031"],
         sources: ["RFC 2409 §3.2"],
         catches: ["ike_hashes_own_answer"],
@@ -126,10 +126,12 @@ fn id_ports(cx: &mut Cx<'_>) -> Flow {
     member.script.vendor_ids.retain(|id| id.as_slice() != vendor_id::NAT_T_RFC3947);
     member.tamper(Step::Main5, pair(17, 500));
     completes(cx, &mut member, "phase1.id-17-500-served", &["IKE-MM-018", "IKE-MM-032"], "protocol 17, port 500");
-    refuse_messages(cx, &scene, &Trial::new("phase1.id-port-refused", &["IKE-MM-018"], Step::Main5), vec![
-        ("protocol 6, port 22", pair(6, 22)),
-        ("protocol 17, port 53", pair(17, 53)),
-    ])?;
+    refuse_messages(
+        cx,
+        &scene,
+        &Trial::new("phase1.id-port-refused", &["IKE-MM-018"], Step::Main5),
+        vec![("protocol 6, port 22", pair(6, 22)), ("protocol 17, port 53", pair(17, 53))],
+    )?;
     scene.finish(cx)
 }
 
@@ -182,19 +184,29 @@ fn hash_forms(cx: &mut Cx<'_>) -> Flow {
     drop(scene.phase1(cx, 0)?);
     let resize = |len: usize| Tamper::sealed(move |m| edit::body(m, PayloadType::HASH, |body| body.resize(len, 0)));
     let check = "phase1.hash-length";
-    refuse_messages(cx, &scene, &Trial::new(check, &["IKE-MM-027"], Step::Main5).grave(), vec![
-        ("no octet of HASH_I", resize(0)),
-        ("the first octet of HASH_I", resize(1)),
-    ])?;
-    refuse_messages(cx, &scene, &Trial::new(check, &["IKE-MM-027"], Step::Main5), vec![
-        ("the first 16 octets of HASH_I", resize(16)),
-        ("HASH_I without its last octet", resize(31)),
-        ("HASH_I and one octet more", resize(33)),
-    ])?;
+    refuse_messages(
+        cx,
+        &scene,
+        &Trial::new(check, &["IKE-MM-027"], Step::Main5).grave(),
+        vec![("no octet of HASH_I", resize(0)), ("the first octet of HASH_I", resize(1))],
+    )?;
+    refuse_messages(
+        cx,
+        &scene,
+        &Trial::new(check, &["IKE-MM-027"], Step::Main5),
+        vec![
+            ("the first 16 octets of HASH_I", resize(16)),
+            ("HASH_I without its last octet", resize(31)),
+            ("HASH_I and one octet more", resize(33)),
+        ],
+    )?;
     let trial = Trial::new("phase1.proof-of-the-method", &["IKE-MM-030"], Step::Main5).grave();
-    refuse_messages(cx, &scene, &trial, vec![
-        ("HASH_I in a SIG payload", Tamper::sealed(|m| edit::retype(m, PayloadType::HASH, PayloadType::SIG))),
-    ])?;
+    refuse_messages(
+        cx,
+        &scene,
+        &trial,
+        vec![("HASH_I in a SIG payload", Tamper::sealed(|m| edit::retype(m, PayloadType::HASH, PayloadType::SIG)))],
+    )?;
     scene.finish(cx)
 }
 
@@ -230,7 +242,8 @@ fn listed_identities(cx: &mut Cx<'_>) -> Flow {
     let listed = "gm1.hallmark.example";
     if let Some(peer) = setup.peers.first_mut() {
         // The first and the last end of the tester prove that the server is alive.
-        peer.identities = vec![format!("fqdn:{listed}"), ip_identity(cx.tester(0).ip()), ip_identity(cx.tester(11).ip())];
+        peer.identities =
+            vec![format!("fqdn:{listed}"), ip_identity(cx.tester(0).ip()), ip_identity(cx.tester(11).ip())];
     }
     let scene = KsScene::start(cx, setup)?;
     drop(scene.phase1(cx, 0)?);
@@ -249,7 +262,13 @@ fn listed_identities(cx: &mut Cx<'_>) -> Flow {
         let ok = registered.as_ref().err().is_some_and(hallmark_probe::Fault::is_refusal);
         let who = if name.is_empty() { "its address" } else { name };
         let observed = registered.as_ref().map_or_else(ToString::to_string, |_| "registered".to_owned());
-        cx.silence("phase1.unlisted-identity-refused", &["IKE-MM-023"], ok, "no registration", format!("{who}: {observed}"));
+        cx.silence(
+            "phase1.unlisted-identity-refused",
+            &["IKE-MM-023"],
+            ok,
+            "no registration",
+            format!("{who}: {observed}"),
+        );
     }
     // In the same place the listed one is still served.
     let mut member = named(cx, listed);
@@ -262,28 +281,48 @@ fn offer_hashed_verbatim(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::standard(cx)?;
     drop(scene.phase1(cx, 0)?);
     let offers: Vec<(&str, Tamper)> = vec![
-        ("a transform that the server does not know in front", Tamper::content(|m| edit::sa(m, |sa| {
-            for proposal in &mut sa.proposals {
-                let Some(mut unknown) = proposal.transforms.first().cloned() else { continue };
-                unknown.id = 77;
-                proposal.transforms.iter_mut().for_each(|transform| transform.number = 2);
-                proposal.transforms.insert(0, unknown);
-            }
-        }))),
-        ("attributes in another order", Tamper::content(|m| edit::transform(m, 0, |a| {
-            // Life type and duration stay a pair.
-            a.0.sort_by_key(|attribute| match attribute.class {
-                class::LIFE_TYPE => 0,
-                class::LIFE_DURATION => 1,
-                other => 100 - other,
-            });
-        }))),
-        ("the life duration in short form", Tamper::content(|m| edit::transform(m, 0, |a| {
-            attributes::set(a, class::LIFE_DURATION, 3_600);
-        }))),
-        ("an SPI in the proposal", Tamper::content(|m| edit::sa(m, |sa| {
-            sa.proposals.iter_mut().for_each(|proposal| proposal.spi = vec![3; 8]);
-        }))),
+        (
+            "a transform that the server does not know in front",
+            Tamper::content(|m| {
+                edit::sa(m, |sa| {
+                    for proposal in &mut sa.proposals {
+                        let Some(mut unknown) = proposal.transforms.first().cloned() else { continue };
+                        unknown.id = 77;
+                        proposal.transforms.iter_mut().for_each(|transform| transform.number = 2);
+                        proposal.transforms.insert(0, unknown);
+                    }
+                })
+            }),
+        ),
+        (
+            "attributes in another order",
+            Tamper::content(|m| {
+                edit::transform(m, 0, |a| {
+                    // Life type and duration stay a pair.
+                    a.0.sort_by_key(|attribute| match attribute.class {
+                        class::LIFE_TYPE => 0,
+                        class::LIFE_DURATION => 1,
+                        other => 100 - other,
+                    });
+                })
+            }),
+        ),
+        (
+            "the life duration in short form",
+            Tamper::content(|m| {
+                edit::transform(m, 0, |a| {
+                    attributes::set(a, class::LIFE_DURATION, 3_600);
+                })
+            }),
+        ),
+        (
+            "an SPI in the proposal",
+            Tamper::content(|m| {
+                edit::sa(m, |sa| {
+                    sa.proposals.iter_mut().for_each(|proposal| proposal.spi = vec![3; 8]);
+                })
+            }),
+        ),
     ];
     for (what, tamper) in offers {
         let mut member = scene.member(cx, 1);

@@ -16,8 +16,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-068", "gdoi.phase1", Should, Ks,
         title: "copies of messages 3 and 5 get the same answer again",
-        purpose: "Answers get lost. A server that does not repeat message 6 leaves the member without an SA that the server believes \
-                  in; one that computes anew gives the two ends different keys.",
+        purpose: "Answers get lost. A server that does not repeat message 6 leaves the member without an SA that the \
+                  server believes in; one that computes anew gives the two ends different keys.",
         requirements: ["IKE-RTX-005", "IKE-RTX-006", "IKE-RTX-007"],
         sources: ["RFC 2408 §5.1", "RFC 2409 §10"],
         catches: ["ike_duplicate_reprocessed", "ike_message_6_not_repeated"],
@@ -26,7 +26,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-069", "gdoi.phase1", Should, Ks,
         title: "copies of messages that are done with are dropped",
-        purpose: "Once message 3 is served nobody waits for message 2 any more; who still asks is an attacker with a recording.",
+        purpose: "Once message 3 is served nobody waits for message 2 any more; who still asks is an attacker with a \
+                  recording.",
         requirements: ["IKE-RTX-008"],
         sources: ["RFC 2408 §5.1"],
         catches: ["ike_stale_duplicate_answered"],
@@ -54,8 +55,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "IKER-072", "gdoi.lifetime", Should, Ks,
         title: "a phase 1 SA is not used beyond the shorter of both lifetimes",
-        purpose: "Members that were removed keep their SA as long as the server honours it; a lifetime that is not enforced is \
-                  none.",
+        purpose: "Members that were removed keep their SA as long as the server honours it; a lifetime that is not \
+                  enforced is none.",
         requirements: ["IKE-LIFE-001", "IKE-LIFE-006"],
         sources: ["RFC 2409 App. A"],
         catches: ["ike_lifetime_ignored"],
@@ -100,13 +101,25 @@ fn stale_copies(cx: &mut Cx<'_>) -> Flow {
     member.resend(cx.world, Step::Main1);
     let seen = member.collect(cx.world, WINDOW);
     let answered = seen.iter().any(|seen| seen.step == Step::Main2);
-    cx.silence("phase1.stale-copy-dropped", &["IKE-RTX-008"], !answered, "no message 2", format!("message 1 after 3: {}", words(&seen)));
+    cx.silence(
+        "phase1.stale-copy-dropped",
+        &["IKE-RTX-008"],
+        !answered,
+        "no message 2",
+        format!("message 1 after 3: {}", words(&seen)),
+    );
     let result = go_on(cx, &mut member, Step::Main5);
     cx.require(result.is_ok(), "the exchange does not complete after the copy")?;
     member.resend(cx.world, Step::Main3);
     let seen = member.collect(cx.world, WINDOW);
     let answered = seen.iter().any(|seen| seen.step == Step::Main4);
-    cx.silence("phase1.stale-copy-dropped", &["IKE-RTX-008"], !answered, "no message 4", format!("message 3 after 5: {}", words(&seen)));
+    cx.silence(
+        "phase1.stale-copy-dropped",
+        &["IKE-RTX-008"],
+        !answered,
+        "no message 4",
+        format!("message 3 after 5: {}", words(&seen)),
+    );
     sa_lives(cx, &mut member, "phase1.sa-survives-stale-copy", &["IKE-RTX-008"], false, "after the copies");
     scene.finish(cx)
 }
@@ -127,7 +140,13 @@ fn second_message_3(cx: &mut Cx<'_>) -> Flow {
     let same = seen.iter().all(|seen| seen.body(PayloadType::KE).is_none() || seen.repeat);
     let result = go_on(cx, &mut member, Step::Main5);
     let observed = result.as_ref().map_or_else(ToString::to_string, |()| "established".to_owned());
-    cx.check("phase1.exchange-not-replaced", &["IKE-RTX-009"], same && result.is_ok(), "the first exchange completes", observed);
+    cx.check(
+        "phase1.exchange-not-replaced",
+        &["IKE-RTX-009"],
+        same && result.is_ok(),
+        "the first exchange completes",
+        observed,
+    );
     scene.finish(cx)
 }
 
@@ -149,7 +168,8 @@ fn lifetimes(cx: &mut Cx<'_>) -> Flow {
     let mut setup = KsSetup::standard(cx.world);
     setup.phase1.lifetime_secs = LOCAL;
     let scene = KsScene::start(cx, setup)?;
-    for (what, offered, secs) in [("offered 20 s", OFFERED, u64::from(OFFERED)), ("local limit of 40 s", 86_400, LOCAL)] {
+    for (what, offered, secs) in [("offered 20 s", OFFERED, u64::from(OFFERED)), ("local limit of 40 s", 86_400, LOCAL)]
+    {
         let mut member = scene.member(cx, 1);
         member.script.suites.iter_mut().for_each(|suite| suite.life_secs = Some(offered));
         sent(member.phase1(cx.world))?;
@@ -161,7 +181,13 @@ fn lifetimes(cx: &mut Cx<'_>) -> Flow {
         let over = established + Duration::from_secs(secs + secs / 20 + 5);
         cx.world.rest(over);
         let (served, came) = pull_served(cx, &mut member)?;
-        cx.silence("lifetime.sa-unusable-after", &["IKE-LIFE-001"], !served, "no message 2 of PULL", format!("{what}: {came}"));
+        cx.silence(
+            "lifetime.sa-unusable-after",
+            &["IKE-LIFE-001"],
+            !served,
+            "no message 2 of PULL",
+            format!("{what}: {came}"),
+        );
     }
     scene.finish(cx)
 }

@@ -23,8 +23,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "ROBK-001", "gdoi.robustness", Should, Ks,
         title: "a flood of first messages from forged addresses keeps no member out",
-        purpose: "Message 1 costs an attacker nothing. The table of half-open exchanges has to be bounded, and the newest must find \
-                  room in it.",
+        purpose: "Message 1 costs an attacker nothing. The table of half-open exchanges has to be bounded, and the \
+                  newest must find room in it.",
         requirements: ["IKE-DOS-001", "IKE-CKY-012"],
         sources: ["RFC 6407 §7.1.5"],
         catches: ["ike_half_open_never_evicted"],
@@ -45,8 +45,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "ROBK-003", "gdoi.robustness", Should, Ks,
         title: "encrypted garbage under a working SA leaves no trace",
-        purpose: "Everyone on the path knows the cookies. Garbage must cost one decryption and change nothing, or one packet a \
-                  minute keeps a member from ever registering again.",
+        purpose: "Everyone on the path knows the cookies. Garbage must cost one decryption and change nothing, or one \
+                  packet a minute keeps a member from ever registering again.",
         requirements: ["IKE-DOS-004"],
         sources: ["RFC 2409 §10"],
         catches: ["ike_iv_advanced_by_garbage"],
@@ -55,8 +55,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "ROBK-004", "gdoi.robustness", Must, Ks,
         title: "malformed offers are refused and survived",
-        purpose: "The offer is the deepest structure that a stranger can send: lengths in lengths in lengths. A server that stops on \
-                  one of them is off the air for the whole group.",
+        purpose: "The offer is the deepest structure that a stranger can send: lengths in lengths in lengths. A server \
+                  that stops on one of them is off the air for the whole group.",
         requirements: ["IKE-SA-009", "IKE-SA-022", "IKE-DOS-007"],
         sources: ["RFC 2408 §5.5", "RFC 2408 §5.6"],
         catches: ["ike_deaf_after_malformed"],
@@ -75,8 +75,8 @@ pub(crate) const CASES: &[Case] = &[
     case! {
         "ROBK-006", "gdoi.robustness", Should, Ks,
         title: "every octet of message 1 may be wrong",
-        purpose: "Parsers fail where nobody looked. Each octet is set to its extremes once; whatever is answered, the server must \
-                  still be there.",
+        purpose: "Parsers fail where nobody looked. Each octet is set to its extremes once; whatever is answered, the \
+                  server must still be there.",
         requirements: ["IKE-DOS-007"],
         sources: ["RFC 2408 §5.1"],
         catches: ["ike_deaf_after_zero_length", "ike_deaf_after_malformed"],
@@ -139,9 +139,21 @@ fn half_open_flood(cx: &mut Cx<'_>) -> Flow {
     let took = cx.world.now().saturating_since(before);
     let outcome = result.as_ref().map_or_else(ToString::to_string, |_| "established".to_owned());
     cx.measure("phase 1 after the flood", took.as_secs_f64(), "s");
-    cx.check("robust.flood-keeps-nobody-out", &["IKE-DOS-001"], result.is_ok(), "a member establishes phase 1", &outcome);
+    cx.check(
+        "robust.flood-keeps-nobody-out",
+        &["IKE-DOS-001"],
+        result.is_ok(),
+        "a member establishes phase 1",
+        &outcome,
+    );
     let quick = result.is_ok() && took <= Duration::from_secs(7);
-    cx.check("robust.flood-slows-nobody-down", &["IKE-CKY-012"], quick, "within 2 s and the tolerance", format!("{outcome} after {took:?}"));
+    cx.check(
+        "robust.flood-slows-nobody-down",
+        &["IKE-CKY-012"],
+        quick,
+        "within 2 s and the tolerance",
+        format!("{outcome} after {took:?}"),
+    );
     // Half-open exchanges end by themselves; then the control is about the server and not about its table.
     let over = cx.in_secs(65);
     cx.world.rest(over);
@@ -158,7 +170,13 @@ fn half_open_lifetime(cx: &mut Cx<'_>) -> Flow {
     sent(member.send_main3(cx.world))?;
     let seen = member.collect(cx.world, WINDOW);
     let served = seen.iter().any(|seen| seen.step == Step::Main4);
-    cx.silence("robust.half-open-forgotten", &["IKE-LIFE-007"], !served, "no message 4", format!("message 3 after 68 s: {}", words(&seen)));
+    cx.silence(
+        "robust.half-open-forgotten",
+        &["IKE-LIFE-007"],
+        !served,
+        "no message 4",
+        format!("message 3 after 68 s: {}", words(&seen)),
+    );
     still_answers(cx, &scene, &mut member, &["IKE-LIFE-007"])?;
     scene.finish(cx)
 }
@@ -215,21 +233,36 @@ fn malformed_offers(cx: &mut Cx<'_>) -> Flow {
             });
         })
     };
-    refuse_offers(cx, &scene, "robust.attribute-overrun-refused", &["IKE-SA-022"], vec![
-        ("an attribute longer than its transform", attributes(&[0x00, 0x0c, 0xff, 0xff])),
-        ("half an attribute", attributes(&[0x80, 0x0e])),
-        ("one octet of an attribute", attributes(&[0x80])),
-    ])?;
-    refuse_offers(cx, &scene, "robust.nested-lengths-refused", &["IKE-SA-009"], vec![
-        ("proposal length 0", proposal_length(0)),
-        ("proposal length 7", proposal_length(7)),
-        ("proposal length ffff", proposal_length(0xffff)),
-        ("transform length 0", transform_length(0)),
-        ("transform length 7", transform_length(7)),
-        ("transform length ffff", transform_length(0xffff)),
-        ("SPI size 255", Tamper::content(|m| edit::body(m, PayloadType::SA, |body| put(body, 14, 255)))),
-        ("next payload of the transform 2", Tamper::content(|m| edit::body(m, PayloadType::SA, |body| put(body, 16, 2)))),
-    ])?;
+    refuse_offers(
+        cx,
+        &scene,
+        "robust.attribute-overrun-refused",
+        &["IKE-SA-022"],
+        vec![
+            ("an attribute longer than its transform", attributes(&[0x00, 0x0c, 0xff, 0xff])),
+            ("half an attribute", attributes(&[0x80, 0x0e])),
+            ("one octet of an attribute", attributes(&[0x80])),
+        ],
+    )?;
+    refuse_offers(
+        cx,
+        &scene,
+        "robust.nested-lengths-refused",
+        &["IKE-SA-009"],
+        vec![
+            ("proposal length 0", proposal_length(0)),
+            ("proposal length 7", proposal_length(7)),
+            ("proposal length ffff", proposal_length(0xffff)),
+            ("transform length 0", transform_length(0)),
+            ("transform length 7", transform_length(7)),
+            ("transform length ffff", transform_length(0xffff)),
+            ("SPI size 255", Tamper::content(|m| edit::body(m, PayloadType::SA, |body| put(body, 14, 255)))),
+            (
+                "next payload of the transform 2",
+                Tamper::content(|m| edit::body(m, PayloadType::SA, |body| put(body, 16, 2))),
+            ),
+        ],
+    )?;
     scene.finish(cx)
 }
 
@@ -247,21 +280,33 @@ fn oversized(cx: &mut Cx<'_>) -> Flow {
     let offers: Vec<(&str, &[&str], Tamper)> = vec![
         ("10000 vendor ids", &["IKE-DOS-006"], many(10_000)),
         ("1000 vendor ids", &["IKE-DOS-006"], many(1_000)),
-        ("255 transforms", &["IKE-SA-024", "IKE-DOS-005"], Tamper::content(|m| edit::sa(m, |sa| {
-            for proposal in &mut sa.proposals {
-                let Some(last) = proposal.transforms.pop() else { continue };
-                let unknown = (0..254).map(|number| Transform { number, id: 99, ..last.clone() });
-                proposal.transforms = unknown.collect();
-                proposal.transforms.push(Transform { number: 255, ..last });
-            }
-        }))),
-        ("255 transforms of 255 octets", &["IKE-SA-024", "IKE-DOS-005"], Tamper::content(|m| edit::sa(m, |sa| {
-            for proposal in &mut sa.proposals {
-                let Some(mut last) = proposal.transforms.pop() else { continue };
-                last.attributes.0.push(Attribute::variable(20_000, vec![1; 195]));
-                proposal.transforms = (0..=254).map(|number| Transform { number, ..last.clone() }).collect();
-            }
-        }))),
+        (
+            "255 transforms",
+            &["IKE-SA-024", "IKE-DOS-005"],
+            Tamper::content(|m| {
+                edit::sa(m, |sa| {
+                    for proposal in &mut sa.proposals {
+                        let Some(last) = proposal.transforms.pop() else { continue };
+                        let unknown = (0..254).map(|number| Transform { number, id: 99, ..last.clone() });
+                        proposal.transforms = unknown.collect();
+                        proposal.transforms.push(Transform { number: 255, ..last });
+                    }
+                })
+            }),
+        ),
+        (
+            "255 transforms of 255 octets",
+            &["IKE-SA-024", "IKE-DOS-005"],
+            Tamper::content(|m| {
+                edit::sa(m, |sa| {
+                    for proposal in &mut sa.proposals {
+                        let Some(mut last) = proposal.transforms.pop() else { continue };
+                        last.attributes.0.push(Attribute::variable(20_000, vec![1; 195]));
+                        proposal.transforms = (0..=254).map(|number| Transform { number, ..last.clone() }).collect();
+                    }
+                })
+            }),
+        ),
     ];
     for (what, requirements, tamper) in offers {
         let mut member = scene.member(cx, 1);
@@ -277,7 +322,13 @@ fn oversized(cx: &mut Cx<'_>) -> Flow {
             Ok(seen) => {
                 let took = seen.at.saturating_since(before + WINDOW);
                 let quick = took <= Duration::from_secs(6);
-                cx.check("robust.oversized-survived", requirements, quick, "the next message is answered at once", format!("{what}: {took:?}"));
+                cx.check(
+                    "robust.oversized-survived",
+                    requirements,
+                    quick,
+                    "the next message is answered at once",
+                    format!("{what}: {took:?}"),
+                );
             }
             Err(fault) => survived(cx, &scene, requirements, &format!("{what}: {fault}"))?,
         }
@@ -318,7 +369,13 @@ fn check_alive(cx: &mut Cx<'_>, scene: &KsScene, member: &mut ProbeGm, at: usize
     let mut bystander = scene.member(cx, 2);
     match bystander.send_main1(cx.world).and_then(|()| bystander.receive_main2(cx.world)) {
         Ok(_) => {
-            cx.grave("robust.any-octet-survived", &["IKE-DOS-007"], true, "the server goes on", format!("up to octet {at}"));
+            cx.grave(
+                "robust.any-octet-survived",
+                &["IKE-DOS-007"],
+                true,
+                "the server goes on",
+                format!("up to octet {at}"),
+            );
             Ok(())
         }
         Err(fault) => survived(cx, scene, &["IKE-DOS-007"], &format!("up to octet {at}: {fault}")),
@@ -350,6 +407,12 @@ fn amplification(cx: &mut Cx<'_>) -> Flow {
     cx.require(!answers.is_empty(), "no message 2 came")?;
     cx.measure("octets out for each octet in", factor, "");
     let observed = format!("{asked} octets in, {told} octets out in {} datagrams", seen.len());
-    cx.check("robust.no-amplification", &["IKE-DOS-013"], factor <= AMPLIFICATION, "at most three times the octets", observed);
+    cx.check(
+        "robust.no-amplification",
+        &["IKE-DOS-013"],
+        factor <= AMPLIFICATION,
+        "at most three times the octets",
+        observed,
+    );
     scene.finish(cx)
 }
