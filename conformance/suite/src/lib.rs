@@ -28,3 +28,20 @@ pub fn all() -> Vec<&'static Case> {
     all.sort_by_key(|case| case.info.id);
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use hallmark_catalogue::Requirements;
+
+    #[test]
+    fn every_case_is_described_in_full_and_has_an_id_of_its_own() {
+        let mut ids = BTreeSet::new();
+        for case in crate::all() {
+            assert_eq!(case.info.lint(Requirements::embedded()), Vec::<String>::new());
+            assert!(ids.insert(case.info.id), "{} stands twice", case.info.id);
+        }
+        assert!(!ids.is_empty());
+    }
+}

@@ -242,7 +242,7 @@ fn iv_chain(cx: &mut Cx<'_>) -> Flow {
     let mut member = scene.phase1(cx, 0)?;
     for round in ["the first PULL", "the second PULL"] {
         let pulled = pull(cx, &mut member);
-        const RULES: &[&str] = &["GDOI-PULL-007", "GDOI-PULL-022"];
+        const RULES: &[&str] = &["GDOI-PULL-007", "GDOI-PULL-021", "GDOI-PULL-022"];
         const EXPECTED: &str = "it decrypts to a payload chain";
         for seen in [&pulled.m2, &pulled.m4].into_iter().flatten() {
             let read = seen.flaw.is_none() && !seen.payloads.is_empty();
@@ -288,7 +288,13 @@ fn interleaved(cx: &mut Cx<'_>) -> Flow {
     for round in 1..=3 {
         let pulled = pull(cx, &mut member);
         let observed = format!("PULL {round}: {}", pulled.words());
-        cx.check("pull.sequential", &["GDOI-PULL-023"], pulled.result.is_ok(), "every PULL completes", observed);
+        cx.check(
+            "pull.sequential",
+            &["GDOI-PULL-023", "GDOI-P1-009"],
+            pulled.result.is_ok(),
+            "every PULL completes",
+            observed,
+        );
     }
     // M1a M1b M2a M2b M3b M3a.
     let a = open(cx, &mut member)?;

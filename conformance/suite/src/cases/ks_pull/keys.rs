@@ -29,7 +29,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "message 4 brings exactly the keys that message 2 announced",
         purpose: "A policy without its key leaves the member half configured: it registers and then cannot talk.",
         requirements: [
-            "GDOI-PULL-033", "GDOI-PULL-034", "GDOI-PULL-035", "GDOI-PL-059", "GDOI-PL-060", "GDOI-PL-066",
+            "GDOI-PULL-034", "GDOI-PULL-035", "GDOI-PL-059", "GDOI-PL-060", "GDOI-PL-066",
             "GDOI-PL-067",
         ],
         sources: ["RFC 6407 §3.2", "RFC 6407 §5.6.1", "RFC 6407 §5.6.2"],
@@ -52,7 +52,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLK-023", "gdoi.pull", Must, Ks,
         title: "KEK_ALGORITHM_KEY is the IV followed by the key",
         purpose: "With the halves exchanged every rekey is noise to the members, and they all fall out when their keys expire.",
-        requirements: ["GDOI-PL-068", "GDOI-PL-063", "GDOI-ALG-001", "GDOI-ALG-003", "GDOI-ALG-004", "GDOI-ALG-006", "GDOI-ALG-009", "GDOI-ALG-010"],
+        requirements: ["GDOI-PL-068", "GDOI-ALG-001", "GDOI-ALG-003", "GDOI-ALG-004", "GDOI-ALG-006", "GDOI-ALG-009", "GDOI-ALG-010"],
         sources: ["RFC 6407 §5.6.2.1", "RFC 6407 §5.3.2", "RFC 6407 §6.1"],
         catches: ["ks_kek_key_before_iv"],
         needs: [Setup],

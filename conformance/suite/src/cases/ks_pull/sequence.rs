@@ -70,7 +70,7 @@ fn kinds_of_groups(cx: &mut Cx<'_>) -> Flow {
         let pulled = pull(cx, &mut member);
         let kinds = pulled.m4.as_ref().map(|m4| m4.kinds()).unwrap_or_default();
         let completed = pulled.result.is_ok();
-        const RULES: &[&str] = &["GDOI-PULL-018", "GDOI-PULL-033"];
+        const RULES: &[&str] = &["GDOI-PULL-018", "GDOI-PULL-033", "GDOI-PULL-062", "GDOI-PL-020"];
         let observed = format!("{what}: {}", pulled.words());
         cx.check("pull.every-kind-of-group", RULES, completed, "the PULL completes", observed);
         let seq = kinds.contains(&PayloadType::SEQ);
