@@ -194,7 +194,7 @@ pub(crate) fn read(
     let seq_offset = seq.offset;
     let mut payloads = chain
         .iter()
-        .filter(|payload| payload.offset != seq_offset && !(rules.unknown_skipped && !belongs(payload.kind)))
+        .filter(|payload| payload.offset != seq_offset && (!rules.unknown_skipped || belongs(payload.kind)))
         .peekable();
     let mut deletes = Vec::new();
     while let Some(delete) = payloads.next_if(|payload| payload.kind == PayloadType::DELETE) {

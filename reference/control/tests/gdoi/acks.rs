@@ -43,11 +43,9 @@ fn all_four_types_of_rfc_8263_verify_over_tek_and_kek_rekeys() {
     ] {
         let mut world = world_with(with_ack(ack, lkh), 2, AckPolicy::None);
         assert_eq!(world.gm(1).kek.unwrap().ack_requested, Some(requested));
-        for command in [
-            KsCommand::Rekey { group: GROUP },
-            KsCommand::RekeyKek { group: GROUP },
-            KsCommand::Rekey { group: GROUP },
-        ] {
+        for command in
+            [KsCommand::Rekey { group: GROUP }, KsCommand::RekeyKek { group: GROUP }, KsCommand::Rekey { group: GROUP }]
+        {
             world.command(0, command);
             world.run(secs(1));
         }
@@ -162,7 +160,7 @@ fn a_late_acknowledgement_is_credited_and_a_repeated_or_foreign_one_is_not() {
     let mut tampered = held.clone();
     *tampered.payload.last_mut().unwrap() ^= 0x40;
     world.inject(tampered);
-    let mut tampered = held.clone();
+    let mut tampered = held;
     tampered.payload[40] ^= 1;
     world.command(0, KsCommand::Rekey { group: GROUP });
     world.inject(tampered);

@@ -70,7 +70,9 @@ fn a_strict_member_refuses_what_the_switches_tolerate() {
         let world = run(mixed_group(), switch, Compat::NONE);
         let codes = world.codes(1);
         assert!(
-            codes.iter().any(|given| given.starts_with(code)) || code == "isakmp.attribute" && !codes.is_empty() || code.is_empty(),
+            codes.iter().any(|given| given.starts_with(code))
+                || code == "isakmp.attribute" && !codes.is_empty()
+                || code.is_empty(),
             "{:?}: {codes:?}",
             switch.names()
         );

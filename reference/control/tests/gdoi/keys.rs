@@ -163,7 +163,7 @@ fn a_member_without_a_sender_id_does_not_install_counter_mode_and_registers() {
     world.run(secs(1));
     assert!(world.codes(1).contains("gdoi.push.no-sender-id"));
     world.run(secs(10));
-    assert_eq!((world.gm(1).registrations, world.gm(1).sids.clone()), (2, vec![0]));
+    assert_eq!((world.gm(1).registrations, world.gm(1).sids), (2, vec![0]));
     assert!(world.gm(1).sas.iter().any(|sa| sa.transform == "esp aes128-gcm16"));
 }
 

@@ -64,8 +64,18 @@ fn copies_of_pull_messages_are_identical_and_register_once() {
     world.add_gm(gm_config(0));
     world.run(secs(10));
     let pull = world.of(ExchangeType::PULL, Instant::ZERO);
-    let m3: Vec<&Vec<u8>> = pull.iter().filter(|seen| seen.datagram.src.ip() == gm_ip(0)).map(|seen| &seen.datagram.payload).skip(1).collect();
-    let m4: Vec<&Vec<u8>> = pull.iter().filter(|seen| seen.datagram.src.ip() == ks_ip(0)).map(|seen| &seen.datagram.payload).skip(1).collect();
+    let m3: Vec<&Vec<u8>> = pull
+        .iter()
+        .filter(|seen| seen.datagram.src.ip() == gm_ip(0))
+        .map(|seen| &seen.datagram.payload)
+        .skip(1)
+        .collect();
+    let m4: Vec<&Vec<u8>> = pull
+        .iter()
+        .filter(|seen| seen.datagram.src.ip() == ks_ip(0))
+        .map(|seen| &seen.datagram.payload)
+        .skip(1)
+        .collect();
     assert_eq!((m3.len(), m4.len()), (3, 3));
     assert!(m3.windows(2).all(|pair| pair[0] == pair[1]));
     assert!(m4.windows(2).all(|pair| pair[0] == pair[1]));
