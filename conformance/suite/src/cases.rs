@@ -39,6 +39,7 @@ macro_rules! case {
     };
 }
 
+mod gm_pull;
 mod gm_push;
 mod ks_phase1;
 mod ks_pull;
@@ -47,6 +48,16 @@ mod ks_push;
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
     gm_push::ack::CASES,
+    gm_pull::answers::CASES,
+    gm_pull::attributes::CASES,
+    gm_pull::copies::CASES,
+    gm_pull::keys::CASES,
+    gm_pull::legal::CASES,
+    gm_pull::lengths::CASES,
+    gm_pull::lifetime::CASES,
+    gm_pull::request::CASES,
+    gm_pull::sequence::CASES,
+    gm_pull::servers::CASES,
     gm_push::content::CASES,
     gm_push::delete::CASES,
     gm_push::form::CASES,
