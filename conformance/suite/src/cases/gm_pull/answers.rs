@@ -160,11 +160,18 @@ fn inner(change: fn(&mut Vec<RawPayload>)) -> Tamper {
 fn wrong_hash(cx: &mut Cx<'_>) -> Flow {
     let mut bench = Bench::standard(cx)?;
     let rule = Rule::grave("pull.wrong-hash2-refused", &["REG-010", "GDOI-PULL-049", "GDOI-NEG-055"]);
-    bench.refuse_policies(cx, &rule, vec![
-        ("one bit of HASH(2) flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 0, 0))),
-        ("HASH(2) without Ni", Tamper::hashed(|input| input.remove("ni_b"))),
-        ("HASH(2) cut to 16 octets", Tamper::sealed(|m| edit::body(m, PayloadType::HASH, |hash| hash.truncate(16)))),
-    ])?;
+    bench.refuse_policies(
+        cx,
+        &rule,
+        vec![
+            ("one bit of HASH(2) flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 0, 0))),
+            ("HASH(2) without Ni", Tamper::hashed(|input| input.remove("ni_b"))),
+            (
+                "HASH(2) cut to 16 octets",
+                Tamper::sealed(|m| edit::body(m, PayloadType::HASH, |hash| hash.truncate(16))),
+            ),
+        ],
+    )?;
     // The right message 2 behind a wrong one, in the same exchange or in a new one.
     let before = thirds(bench.ks());
     bench.ks().untamper();
@@ -176,31 +183,41 @@ fn wrong_hash(cx: &mut Cx<'_>) -> Flow {
         deadline,
     );
     let observed = if goes_on { "message 3 came" } else { "no message 3" };
-    cx.check("pull.right-answer-taken", &["GDOI-NEG-055", "GDOI-PULL-069"], goes_on, "a right message 2 is taken", observed);
+    cx.check(
+        "pull.right-answer-taken",
+        &["GDOI-NEG-055", "GDOI-PULL-069"],
+        goes_on,
+        "a right message 2 is taken",
+        observed,
+    );
     bench.finish(cx)
 }
 
 fn order(cx: &mut Cx<'_>) -> Flow {
     let mut bench = Bench::with(cx, |_| {}, |script| script.group = script.group.clone().delays(0, 10))?;
-    let rule = Rule::new(
-        "pull.sa-order-refused",
-        &["GDOI-NEG-067", "GDOI-NEG-068", "GDOI-NEG-069", "GDOI-NEG-092"],
-    );
+    let rule = Rule::new("pull.sa-order-refused", &["GDOI-NEG-067", "GDOI-NEG-068", "GDOI-NEG-069", "GDOI-NEG-092"]);
     // The standard policy is SAK, GAP, SAT.
-    bench.refuse_policies(cx, &rule, vec![
-        ("SAT in front of SAK", inner(|all| all.swap(0, 2))),
-        ("SAT in front of GAP", inner(|all| all.swap(1, 2))),
-        ("GAP in front of SAK", inner(|all| all.swap(0, 1))),
-        ("two SAKs", inner(|all| repeat(all, 0))),
-        ("two GAPs", inner(|all| repeat(all, 1))),
-        ("a GAP alone", inner(|all| {
-            all.truncate(2);
-            all.remove(0);
-        })),
-        ("GAP announces a SAK", inner(|all| announce(all, 1, 15))),
-        ("SAK announces a KD", inner(|all| announce(all, 0, 17))),
-        ("SAT announces a GAP behind the end", inner(|all| announce(all, 2, 22))),
-    ])?;
+    bench.refuse_policies(
+        cx,
+        &rule,
+        vec![
+            ("SAT in front of SAK", inner(|all| all.swap(0, 2))),
+            ("SAT in front of GAP", inner(|all| all.swap(1, 2))),
+            ("GAP in front of SAK", inner(|all| all.swap(0, 1))),
+            ("two SAKs", inner(|all| repeat(all, 0))),
+            ("two GAPs", inner(|all| repeat(all, 1))),
+            (
+                "a GAP alone",
+                inner(|all| {
+                    all.truncate(2);
+                    all.remove(0);
+                }),
+            ),
+            ("GAP announces a SAK", inner(|all| announce(all, 1, 15))),
+            ("SAK announces a KD", inner(|all| announce(all, 0, 17))),
+            ("SAT announces a GAP behind the end", inner(|all| announce(all, 2, 22))),
+        ],
+    )?;
     bench.finish(cx)
 }
 

@@ -51,14 +51,18 @@ pub(crate) const CASES: &[Case] = &[
         "PULLG-022", "gdoi.pull", Should, Gm,
         title: "a rekey policy that leaves an algorithm out is refused",
         purpose: "What the policy does not say, two implementations fill in differently.",
-        requirements: ["GDOI-NEG-075", "GDOI-NEG-076", "GDOI-NEG-078"],
+        requirements: ["GDOI-NEG-075", "GDOI-NEG-076", "GDOI-NEG-077", "GDOI-NEG-078"],
         sources: ["RFC 6407 §5.3", "RFC 6407 §5.3.5"],
         catches: ["gm_algorithms_assumed"],
         cost: 130,
         run: |cx| policies_refused(
             cx,
-            Rule::new("pull.missing-algorithm-refused", &["GDOI-NEG-075", "GDOI-NEG-076", "GDOI-NEG-078"]),
+            Rule::new(
+                "pull.missing-algorithm-refused",
+                &["GDOI-NEG-075", "GDOI-NEG-076", "GDOI-NEG-077", "GDOI-NEG-078"],
+            ),
             vec![
+                ("AES and no KEK_KEY_LENGTH", sak(|sak| attr::remove(&mut sak.attributes, kek_attr::KEY_LENGTH))),
                 ("no KEK_ALGORITHM", sak(|sak| attr::remove(&mut sak.attributes, kek_attr::ALGORITHM))),
                 ("no SIG_ALGORITHM", sak(|sak| attr::remove(&mut sak.attributes, kek_attr::SIG_ALGORITHM))),
                 ("RSA and no SIG_HASH_ALGORITHM", sak(|sak| attr::remove(&mut sak.attributes, kek_attr::SIG_HASH))),
@@ -231,12 +235,16 @@ fn unknown_gap(cx: &mut Cx<'_>) -> Flow {
     let mut bench = Bench::with(cx, |_| {}, |script| script.group = script.group.clone().delays(0, 10))?;
     let rule = Rule::new("pull.gap-attribute-refused", &["GDOI-PL-039", "GDOI-NEG-091"]);
     let gap = |class: u16| Tamper::content(move |m| edit::gap(m, |gap| attr::add(&mut gap.attributes, class, 1)));
-    bench.refuse_policies(cx, &rule, vec![
-        ("GAP attribute 4", gap(4)),
-        ("GAP attribute 127", gap(127)),
-        ("GAP attribute 200", gap(200)),
-        ("GAP attribute 300", gap(300)),
-    ])?;
+    bench.refuse_policies(
+        cx,
+        &rule,
+        vec![
+            ("GAP attribute 4", gap(4)),
+            ("GAP attribute 127", gap(127)),
+            ("GAP attribute 200", gap(200)),
+            ("GAP attribute 300", gap(300)),
+        ],
+    )?;
     bench.finish(cx)
 }
 
@@ -247,14 +255,18 @@ fn unknown_sat(cx: &mut Cx<'_>) -> Flow {
     bench.ks().script.group.teks.push(fresh);
     let second = |change: fn(&mut SaTek)| Tamper::content(move |m| edit::sat(m, 1, change));
     let rule = Rule::new("pull.sat-refused", &["GDOI-NEG-094", "GDOI-NEG-095", "GDOI-NEG-096"]);
-    bench.refuse_policies(cx, &rule, vec![
-        ("protocol 0", second(|sat| sat.protocol_id = 0)),
-        ("protocol 4", second(|sat| sat.protocol_id = 4)),
-        ("protocol 200", second(|sat| sat.protocol_id = 200)),
-        ("transform 99", second(|sat| with_ipsec(sat, |tek| tek.transform_id = 99))),
-        ("attribute 100", second(|sat| with_ipsec(sat, |tek| attr::add(&mut tek.attributes, 100, 1)))),
-        ("transform 99 in the first", sat(|sat| with_ipsec(sat, |tek| tek.transform_id = 99))),
-    ])?;
+    bench.refuse_policies(
+        cx,
+        &rule,
+        vec![
+            ("protocol 0", second(|sat| sat.protocol_id = 0)),
+            ("protocol 4", second(|sat| sat.protocol_id = 4)),
+            ("protocol 200", second(|sat| sat.protocol_id = 200)),
+            ("transform 99", second(|sat| with_ipsec(sat, |tek| tek.transform_id = 99))),
+            ("attribute 100", second(|sat| with_ipsec(sat, |tek| attr::add(&mut tek.attributes, 100, 1)))),
+            ("transform 99 in the first", sat(|sat| with_ipsec(sat, |tek| tek.transform_id = 99))),
+        ],
+    )?;
     bench.finish(cx)
 }
 
@@ -294,7 +306,8 @@ fn tells_the_server(cx: &mut Cx<'_>) -> Flow {
         .cloned()
         .collect();
     let spi = first.header.cookies();
-    let names = |delete: hallmark_wire::isakmp::Delete| delete.protocol == 1 && delete.spis.iter().any(|s| s[..] == spi);
+    let names =
+        |delete: hallmark_wire::isakmp::Delete| delete.protocol == 1 && delete.spis.iter().any(|s| s[..] == spi);
     let deleted = informational.iter().any(|seen| seen.deletes().into_iter().any(names));
     let observed = if deleted { "a Delete of the phase 1 SA" } else { "no Delete" };
     cx.check("pull.refusal-told", &["GDOI-PULL-051"], deleted, "a Delete of the phase 1 SA", observed);
@@ -328,10 +341,15 @@ fn kek_floor(cx: &mut Cx<'_>) -> Flow {
         setup.acceptable_kek_ciphers = vec!["aes128".to_owned(), "aes256".to_owned()];
         setup.acceptable_sig_hashes = vec!["sha256".to_owned()];
     };
-    floor(cx, Rule::new("pull.kek-floor", &["POLICY-021"]), setup, vec![
-        ("a 3DES KEK", |script| kek(script, CipherAlg::TripleDes, HashAlg::Sha256)),
-        ("signatures with SHA-1", |script| kek(script, CipherAlg::Aes128, HashAlg::Sha1)),
-    ])
+    floor(
+        cx,
+        Rule::new("pull.kek-floor", &["POLICY-021"]),
+        setup,
+        vec![
+            ("a 3DES KEK", |script| kek(script, CipherAlg::TripleDes, HashAlg::Sha256)),
+            ("signatures with SHA-1", |script| kek(script, CipherAlg::Aes128, HashAlg::Sha1)),
+        ],
+    )
 }
 
 fn kek(script: &mut KsScript, cipher: CipherAlg, hash: HashAlg) {
@@ -343,10 +361,15 @@ fn kek(script: &mut KsScript, cipher: CipherAlg, hash: HashAlg) {
 
 fn transform_floor(cx: &mut Cx<'_>) -> Flow {
     let setup = |setup: &mut GmSetup| setup.acceptable_transforms = vec!["aes128-cbc/hmac-sha256".to_owned()];
-    floor(cx, Rule::new("pull.transform-floor", &["POLICY-022"]), setup, vec![
-        ("3DES with HMAC-SHA1", |script| transform(script, 3, None, Some(2))),
-        ("AES-128 with HMAC-SHA1", |script| transform(script, 12, Some(128), Some(2))),
-    ])
+    floor(
+        cx,
+        Rule::new("pull.transform-floor", &["POLICY-022"]),
+        setup,
+        vec![
+            ("3DES with HMAC-SHA1", |script| transform(script, 3, None, Some(2))),
+            ("AES-128 with HMAC-SHA1", |script| transform(script, 12, Some(128), Some(2))),
+        ],
+    )
 }
 
 fn transform(script: &mut KsScript, id: u8, bits: Option<u16>, auth: Option<u16>) {

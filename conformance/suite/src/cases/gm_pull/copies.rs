@@ -161,8 +161,6 @@ fn clear_informational(cx: &mut Cx<'_>) -> Flow {
 fn clear_policy(cx: &mut Cx<'_>) -> Flow {
     let mut bench = Bench::standard(cx)?;
     let rule = Rule::grave("pull.clear-policy-refused", &["GDOI-P1-001", "GDOI-PULL-007"]);
-    bench.refuse_policies(cx, &rule, vec![
-        ("message 2 in clear", Tamper::none().in_clear()),
-    ])?;
+    bench.refuse_policies(cx, &rule, vec![("message 2 in clear", Tamper::none().in_clear())])?;
     bench.finish(cx)
 }

@@ -1,9 +1,10 @@
 //! Lengths and counts that lie: what an authenticated key server that was taken over could send.
 
-use hallmark_probe::edit;
+use hallmark_probe::edit::{self, attributes as attr};
 use hallmark_probe::step::Step;
 use hallmark_probe::tamper::Tamper;
-use hallmark_wire::isakmp::PayloadType;
+use hallmark_wire::gdoi::{KeyPacket, SaTek, TekBody, gap_attr, kd_type, kek_attr, tek_attr};
+use hallmark_wire::isakmp::{Attribute, Attributes, PayloadType};
 use hallmark_wire::raw::{Field, RawPayload};
 
 use super::kit::{Bench, Rule, Wrong, brisk, keys_refused, policies_refused, tek_life};
@@ -60,6 +61,19 @@ pub(crate) const CASES: &[Case] = &[
         cost: 400,
         run: registered_member,
     },
+    case! {
+        "PULLG-038", "gdoi.robustness", Should, Gm,
+        title: "odd answers that a member may take or leave do not stop it",
+        purpose: "Some answers are wrong in a way that the standard leaves to the member. Whatever it makes of them, \
+                  it must still be there afterwards.",
+        requirements: ["GDOI-NEG-084", "GDOI-NEG-088", "GDOI-NEG-089", "GDOI-NEG-093", "GDOI-NEG-101",
+            "GDOI-NEG-104", "GDOI-NEG-118", "GDOI-NEG-121"],
+        sources: ["RFC 6407 §5.3", "RFC 6407 §5.6"],
+        catches: ["gm_crash_new_ks"],
+        needs: [Setup],
+        cost: 500,
+        run: odd_answers,
+    },
 ];
 
 /// Changes the policies inside the SA payload.
@@ -96,59 +110,85 @@ fn set(octets: &mut [u8], at: usize, value: u8) {
 
 fn policy_lengths(cx: &mut Cx<'_>) -> Flow {
     let rules = &["GDOI-NEG-070", "GDOI-NEG-071", "GDOI-NEG-072", "GDOI-NEG-073", "GDOI-NEG-074"];
-    policies_refused(cx, Rule::new("pull.sa-length-refused", rules), vec![
-        ("SAK of length 0", inner(|all| force(all, 0, 0))),
-        ("SAK of length 3", inner(|all| force(all, 0, 3))),
-        ("SAK one octet longer than the SA", inner(|all| force(all, 0, 2_000))),
-        ("SAT of length 0", inner(|all| force(all, 1, 0))),
-        ("SAT of length 65535", inner(|all| force(all, 1, 65_535))),
-        ("SRC ID Data Len 255", sak(|octets| set(octets, 4, 255))),
-        ("IPv4 address of 3 octets", sak(|octets| {
-            set(octets, 4, 3);
-            octets.remove(5);
-        })),
-        ("SAT SRC ID Data Len 255", sat(|octets| set(octets, 5, 255))),
-        ("a KEK attribute of 65535 octets", sak(|octets| octets.extend([0, 4, 0xff, 0xff]))),
-        ("a lone octet behind the KEK attributes", sak(|octets| octets.push(0x80))),
-        ("half an attribute behind the SAT", sat(|octets| octets.extend([0x80, 5]))),
-        ("a SAT attribute longer than the SAT", sat(|octets| octets.extend([0, 2, 0, 9, 1]))),
-    ])
+    policies_refused(
+        cx,
+        Rule::new("pull.sa-length-refused", rules),
+        vec![
+            ("SAK of length 0", inner(|all| force(all, 0, 0))),
+            ("SAK of length 3", inner(|all| force(all, 0, 3))),
+            ("SAK one octet longer than the SA", inner(|all| force(all, 0, 2_000))),
+            ("SAT of length 0", inner(|all| force(all, 1, 0))),
+            ("SAT of length 65535", inner(|all| force(all, 1, 65_535))),
+            ("SRC ID Data Len 255", sak(|octets| set(octets, 4, 255))),
+            (
+                "IPv4 address of 3 octets",
+                sak(|octets| {
+                    set(octets, 4, 3);
+                    octets.remove(5);
+                }),
+            ),
+            ("SAT SRC ID Data Len 255", sat(|octets| set(octets, 5, 255))),
+            ("a KEK attribute of 65535 octets", sak(|octets| octets.extend([0, 4, 0xff, 0xff]))),
+            ("a lone octet behind the KEK attributes", sak(|octets| octets.push(0x80))),
+            ("half an attribute behind the SAT", sat(|octets| octets.extend([0x80, 5]))),
+            ("a SAT attribute longer than the SAT", sat(|octets| octets.extend([0, 2, 0, 9, 1]))),
+        ],
+    )
 }
 
 fn payload_lengths(cx: &mut Cx<'_>) -> Flow {
     let length = |kind, length| Tamper::content(move |m| edit::set_length(m, kind, length));
-    policies_refused(cx, Rule::new("pull.payload-length-refused", &["GDOI-NEG-070"]), vec![
-        ("SA of length 0", length(PayloadType::SA, 0)),
-        ("nonce of length 3", length(PayloadType::NONCE, 3)),
-        ("SA of length 65535", length(PayloadType::SA, 65_535)),
-        ("SA shorter than its policies", Tamper::content(|m| edit::add_length(m, PayloadType::SA, -12))),
-    ])
+    policies_refused(
+        cx,
+        Rule::new("pull.payload-length-refused", &["GDOI-NEG-070"]),
+        vec![
+            ("SA of length 0", length(PayloadType::SA, 0)),
+            ("nonce of length 3", length(PayloadType::NONCE, 3)),
+            ("SA of length 65535", length(PayloadType::SA, 65_535)),
+            ("SA shorter than its policies", Tamper::content(|m| edit::add_length(m, PayloadType::SA, -12))),
+        ],
+    )
 }
 
 fn key_lengths() -> Vec<Wrong> {
     vec![
         ("no key packet counted", kd(|octets| set(octets, 1, 0))),
-        ("65535 key packets counted", kd(|octets| {
-            set(octets, 0, 255);
-            set(octets, 1, 255);
-        })),
+        (
+            "65535 key packets counted",
+            kd(|octets| {
+                set(octets, 0, 255);
+                set(octets, 1, 255);
+            }),
+        ),
         ("one key packet too many counted", kd(|octets| set(octets, 1, 3))),
-        ("a key packet of length 0", kd(|octets| {
-            set(octets, 6, 0);
-            set(octets, 7, 0);
-        })),
-        ("a key packet of length 4", kd(|octets| {
-            set(octets, 6, 0);
-            set(octets, 7, 4);
-        })),
-        ("a key packet that ends inside its SPI", kd(|octets| {
-            set(octets, 6, 0);
-            set(octets, 7, 12);
-        })),
-        ("a key packet of 65535 octets", kd(|octets| {
-            set(octets, 6, 255);
-            set(octets, 7, 255);
-        })),
+        (
+            "a key packet of length 0",
+            kd(|octets| {
+                set(octets, 6, 0);
+                set(octets, 7, 0);
+            }),
+        ),
+        (
+            "a key packet of length 4",
+            kd(|octets| {
+                set(octets, 6, 0);
+                set(octets, 7, 4);
+            }),
+        ),
+        (
+            "a key packet that ends inside its SPI",
+            kd(|octets| {
+                set(octets, 6, 0);
+                set(octets, 7, 12);
+            }),
+        ),
+        (
+            "a key packet of 65535 octets",
+            kd(|octets| {
+                set(octets, 6, 255);
+                set(octets, 7, 255);
+            }),
+        ),
         ("a KEK SPI of 4 octets", kd(|octets| set(octets, 8, 4))),
         ("a KEK SPI of 255 octets", kd(|octets| set(octets, 8, 255))),
     ]
@@ -163,10 +203,14 @@ fn registered_member(cx: &mut Cx<'_>) -> Flow {
         ("SAT SRC ID Data Len 255", Step::Pull2, sat(|octets| set(octets, 5, 255))),
         ("a KEK attribute of 65535 octets", Step::Pull2, sak(|octets| octets.extend([0, 4, 0xff, 0xff]))),
         ("no key packet counted", Step::Pull4, zero_count),
-        ("a key packet of length 0", Step::Pull4, kd(|octets| {
-            set(octets, 6, 0);
-            set(octets, 7, 0);
-        })),
+        (
+            "a key packet of length 0",
+            Step::Pull4,
+            kd(|octets| {
+                set(octets, 6, 0);
+                set(octets, 7, 0);
+            }),
+        ),
         ("a KEK SPI of 255 octets", Step::Pull4, kd(|octets| set(octets, 8, 255))),
     ];
     for (what, step, tamper) in corpus {
@@ -179,13 +223,97 @@ fn registered_member(cx: &mut Cx<'_>) -> Flow {
         }
         bench.ks().serve_for(cx.world, hallmark_core::Duration::from_secs(2));
         // A PUSH that counts: it shows that the old keys are there, and keeps them fresh.
-        let push = bench.ks().push_fresh_tek(cx.world).map_err(|fault| Stop::Inconclusive(fault.to_string()))?;
-        let acked = bench.scene.ack(cx, &push).is_some();
+        let acked = bench.takes_next_push(cx)?;
         let observed = format!("{what}: {}", if acked { "acknowledged" } else { "no acknowledgement" });
         let rule = ["SEC-001", "GDOI-PULL-064"];
         if !cx.grave("pull.keys-kept", &rule, acked, "a PUSH under the keys from before is acknowledged", observed) {
             return Err(Stop::Judged);
         }
     }
+    bench.finish(cx)
+}
+
+fn odd_answers(cx: &mut Cx<'_>) -> Flow {
+    let mut bench = Bench::with(cx, |_| {}, |script| script.group = script.group.clone().delays(0, 10))?;
+    bench.register(cx)?;
+    let ipsec = |change: fn(&mut Attributes)| {
+        Tamper::content(move |m| {
+            edit::sat(m, 0, |sat: &mut SaTek| {
+                if let TekBody::Ipsec(tek) = &mut sat.body {
+                    change(&mut tek.attributes);
+                }
+            })
+        })
+    };
+    let sak = |change: fn(&mut hallmark_wire::gdoi::SaKek)| Tamper::content(move |m| edit::sak(m, change));
+    let kd = |change: fn(&mut Vec<KeyPacket>)| Tamper::content(move |m| edit::kd(m, |kd| change(&mut kd.packets)));
+    let odd = [
+        (
+            "a KEK attribute twice with one value",
+            Step::Pull2,
+            sak(|sak| {
+                attr::add(&mut sak.attributes, kek_attr::KEY_LENGTH, 128);
+            }),
+        ),
+        ("RESERVED2 of the SAK not 0", Step::Pull2, self::sak(|octets| set(octets, 33, 1))),
+        ("SAK protocol 6", Step::Pull2, sak(|sak| sak.protocol = 6)),
+        ("SAK protocol 0", Step::Pull2, sak(|sak| sak.protocol = 0)),
+        (
+            "GAP with a request for sender ids",
+            Step::Pull2,
+            Tamper::content(|m| {
+                edit::gap(m, |gap| {
+                    attr::add(&mut gap.attributes, gap_attr::SENDER_ID_REQUEST, 2);
+                })
+            }),
+        ),
+        (
+            "no Encapsulation Mode",
+            Step::Pull2,
+            ipsec(|attributes| attr::remove(attributes, tek_attr::ENCAPSULATION_MODE)),
+        ),
+        (
+            "a policy without KEK, then SEQ",
+            Step::Pull4,
+            Tamper::content(|m| {
+                edit::insert_before(m, PayloadType::KEY_DOWNLOAD, PayloadType::SEQ, vec![0, 0, 0, 5]);
+            }),
+        ),
+        ("no keys for the SAT", Step::Pull4, kd(|packets| packets.retain(|packet| packet.kd_type != kd_type::TEK))),
+        (
+            "a sender id packet with class 100 that nobody needs",
+            Step::Pull4,
+            kd(|packets| {
+                let attributes = Attributes(vec![Attribute::variable(100, vec![0; 4])]);
+                packets.push(KeyPacket { kd_type: kd_type::SID, spi: Vec::new(), attributes });
+            }),
+        ),
+    ];
+    for (what, step, tamper) in odd {
+        let kek = bench.ks().script.group.kek.clone();
+        if what.starts_with("a policy without KEK") {
+            bench.ks().script.group.kek = None;
+        }
+        bench.ks().untamper();
+        bench.ks().tamper(step, tamper);
+        bench.restart(cx)?;
+        bench.ks().serve_for(cx.world, hallmark_core::Duration::from_secs(20));
+        bench.ks().script.group.kek = kek;
+        let lives = bench.lives(cx)?;
+        let observed = format!("{what}: {}", if lives { "it lives" } else { "it is gone" });
+        let rule = [
+            "GDOI-NEG-084",
+            "GDOI-NEG-088",
+            "GDOI-NEG-089",
+            "GDOI-NEG-093",
+            "GDOI-NEG-101",
+            "GDOI-NEG-104",
+            "GDOI-NEG-118",
+            "GDOI-NEG-121",
+        ];
+        cx.grave("pull.survives", &rule, lives, "a request, an answer under phase 1 or an acknowledgement", observed);
+    }
+    bench.ks().untamper();
+    bench.restart(cx)?;
     bench.finish(cx)
 }

@@ -80,7 +80,13 @@ fn remaining_lifetime(cx: &mut Cx<'_>) -> Flow {
     cx.check("pull.registers-in-time", &rule, in_time, "a registration before the 120 s are over", &observed);
     // The setup says 60 s before the end; half as much again is a member's own caution, all the rest is load.
     let early = again && after < 20.0;
-    cx.check("pull.registers-not-at-once", &["REG-013"], !early, "the first 20 s without another registration", observed);
+    cx.check(
+        "pull.registers-not-at-once",
+        &["REG-013"],
+        !early,
+        "the first 20 s without another registration",
+        observed,
+    );
     if !again {
         bench.restart(cx)?;
     }
@@ -93,13 +99,13 @@ fn phase1_ends(cx: &mut Cx<'_>) -> Flow {
     let before = bench.ks().log.count(Step::Main1) + bench.ks().log.count(Step::Aggressive1);
     let rule = ["REG-014"];
     bench.ks().serve_for(cx.world, Duration::from_secs(90));
-    let acked = bench.takes_push(cx)?;
+    let acked = bench.takes_next_push(cx)?;
     let observed = if acked { "acknowledged" } else { "no acknowledgement" };
     cx.grave("pull.keys-outlive-phase1", &rule, acked, "a PUSH after the end of phase 1 is acknowledged", observed);
     // A server may also close phase 1 as soon as the keys are handed out.
     if bench.ks().delete_sa(cx.world).is_ok() {
         bench.ks().serve_for(cx.world, Duration::from_secs(5));
-        let acked = bench.takes_push(cx)?;
+        let acked = bench.takes_next_push(cx)?;
         let observed = if acked { "acknowledged" } else { "no acknowledgement" };
         let expected = "a PUSH after the Delete of phase 1 is acknowledged";
         cx.grave("pull.keys-outlive-delete", &rule, acked, expected, observed);
@@ -123,8 +129,7 @@ fn slow_server(cx: &mut Cx<'_>) -> Flow {
     let asked = bench.ks().serve(cx.world, &mut |log| log.entries.len() > begun, deadline);
     cx.require(asked, "the member did not register again although its keys end")?;
     let registrations = bench.ks().log.registrations;
-    let push = bench.ks().push_fresh_tek(cx.world).map_err(|fault| Stop::Inconclusive(fault.to_string()))?;
-    let acked = bench.scene.ack(cx, &push).is_some();
+    let acked = bench.takes_next_push(cx)?;
     let during = bench.ks().log.registrations == registrations;
     cx.require(during, "the registration was over before the PUSH was acknowledged")?;
     let observed = if acked { "acknowledged" } else { "no acknowledgement" };
@@ -152,8 +157,7 @@ fn judge(cx: &mut Cx<'_>, bench: &mut Bench, request: Step, what: &str) -> Flow 
         bench.completion(cx)?;
     }
     bench.ks().serve_for(cx.world, Duration::from_secs(2));
-    let push = bench.ks().push_fresh_tek(cx.world).map_err(|fault| Stop::Inconclusive(fault.to_string()))?;
-    let acked = bench.scene.ack(cx, &push).is_some();
+    let acked = bench.takes_next_push(cx)?;
     let observed = format!("{what}: {}", if acked { "acknowledged" } else { "no acknowledgement" });
     let expected = "a PUSH under the keys from before is acknowledged";
     let kept = cx.check("pull.keys-kept", &["GDOI-PULL-064"], acked, expected, observed);

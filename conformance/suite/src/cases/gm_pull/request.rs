@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
         purpose: "Key servers take these messages apart by position; an extra flag or another order is refused by some \
                   and misread by others.",
         requirements: ["GDOI-PULL-001", "GDOI-PULL-003", "GDOI-PULL-005", "GDOI-PULL-006", "GDOI-PULL-007",
-            "GDOI-PULL-008", "GDOI-PULL-012", "GDOI-P1-018", "GDOI-PL-002", "GDOI-PL-003", "GDOI-PL-077"],
+            "GDOI-PULL-008", "GDOI-PULL-012", "GDOI-P1-008", "GDOI-P1-018", "GDOI-PL-002", "GDOI-PL-003", "GDOI-PL-077"],
         sources: ["RFC 6407 §3.2", "RFC 6407 §3.2.1"],
         catches: ["gm_commit_flag_set"],
         cost: 10,
@@ -178,7 +178,13 @@ fn happy_path(cx: &mut Cx<'_>) -> Flow {
     if registered {
         let acked = bench.takes_push(cx)?;
         let observed = if acked { "acknowledged" } else { "no acknowledgement" };
-        cx.check("pull.push-after", &["GDOI-PULL-056"], acked, "a PUSH under the delivered KEK is acknowledged", observed);
+        cx.check(
+            "pull.push-after",
+            &["GDOI-PULL-056"],
+            acked,
+            "a PUSH under the delivered KEK is acknowledged",
+            observed,
+        );
     }
     finish(cx, bench)
 }
@@ -187,6 +193,16 @@ fn form(cx: &mut Cx<'_>) -> Flow {
     let mut bench = Bench::standard(cx)?;
     let (first, third) = first_pull(cx, &mut bench)?;
     let cookies = bench.ks().sa().map(hallmark_probe::Sa::spi);
+    let ends = bench.ks().log.entries.first().map(|seen| (seen.datagram.src, seen.datagram.dst));
+    let same = ends == Some((first.datagram.src, first.datagram.dst));
+    let observed = format!("{} to {}", first.datagram.src, first.datagram.dst);
+    cx.check(
+        "pull.same-ports",
+        &["GDOI-P1-008"],
+        same,
+        "addresses and ports of phase 1, as no NAT was found",
+        observed,
+    );
     let m1 = [PayloadType::HASH, PayloadType::NONCE, PayloadType::ID];
     judge_form(cx, "message 1", &first, cookies, &["GDOI-PULL-001"], kinds(&first) == m1);
     if let Some(third) = third {
@@ -194,7 +210,13 @@ fn form(cx: &mut Cx<'_>) -> Flow {
         let fits = matches!(m3.as_slice(), [PayloadType::HASH] | [PayloadType::HASH, PayloadType::GAP]);
         judge_form(cx, "message 3", &third, cookies, &["GDOI-PULL-003"], fits);
         let same = third.header.message_id == first.header.message_id;
-        cx.check("pull.message-id-kept", &["GDOI-PULL-012"], same, "the message id of message 1", third.header.message_id);
+        cx.check(
+            "pull.message-id-kept",
+            &["GDOI-PULL-012"],
+            same,
+            "the message id of message 1",
+            third.header.message_id,
+        );
     }
     finish(cx, bench)
 }
@@ -202,7 +224,13 @@ fn form(cx: &mut Cx<'_>) -> Flow {
 fn judge_form(cx: &mut Cx<'_>, what: &str, seen: &Seen, cookies: Option<[u8; 16]>, order: &[&str], fits: bool) {
     let header = &seen.header;
     let names: Vec<String> = seen.kinds().iter().map(ToString::to_string).collect();
-    cx.check("pull.payloads", order, fits, "the payloads of RFC 6407 in order", format!("{what}: {}", names.join(", ")));
+    cx.check(
+        "pull.payloads",
+        order,
+        fits,
+        "the payloads of RFC 6407 in order",
+        format!("{what}: {}", names.join(", ")),
+    );
     let exchange = format!("{what}: {}", header.exchange);
     cx.check("pull.exchange", &["GDOI-PULL-005"], header.exchange == ExchangeType::PULL, "exchange 32", exchange);
     let version = format!("{what}: {:02x}", header.version);
@@ -318,8 +346,12 @@ fn fresh_values(cx: &mut Cx<'_>) -> Flow {
     let reused = under.values().filter(|messages| messages.len() > 2).count();
     let zero = under.keys().any(|(_, message_id)| *message_id == 0);
     let ids: Vec<u32> = under.keys().map(|(_, message_id)| *message_id).collect();
-    let nonces: Vec<Vec<u8>> =
-        ks.log.of(Step::Pull1).filter(|seen| is_new(seen)).filter_map(|seen| seen.nonce().map(<[u8]>::to_vec)).collect();
+    let nonces: Vec<Vec<u8>> = ks
+        .log
+        .of(Step::Pull1)
+        .filter(|seen| is_new(seen))
+        .filter_map(|seen| seen.nonce().map(<[u8]>::to_vec))
+        .collect();
     let rule = ["GDOI-PULL-009", "GDOI-PULL-023"];
     let observed = format!("{reused} used again among {exchanges}");
     cx.check("pull.message-id-fresh", &rule, reused == 0, "a message id for each exchange", observed);
@@ -329,7 +361,13 @@ fn fresh_values(cx: &mut Cx<'_>) -> Flow {
     cx.check("pull.message-id-unpredictable", &["GDOI-PULL-010"], !counts, "no neighbouring message ids", observed);
     let distinct: BTreeSet<&Vec<u8>> = nonces.iter().collect();
     let observed = format!("{} different ones in {}", distinct.len(), nonces.len());
-    cx.check("pull.nonce-fresh", &["GDOI-PULL-024"], distinct.len() == nonces.len(), "a nonce for each exchange", observed);
+    cx.check(
+        "pull.nonce-fresh",
+        &["GDOI-PULL-024"],
+        distinct.len() == nonces.len(),
+        "a nonce for each exchange",
+        observed,
+    );
     if reused == 0 {
         cx.require(nonces.len() > 3, "too few registrations to compare")?;
     }
@@ -373,7 +411,8 @@ fn given_up(cx: &mut Cx<'_>) -> Flow {
         bench.ks().log.of(Step::Pull1).filter(|seen| seen.datagram.payload == first.datagram.payload).count()
     };
     let deadline = cx.in_secs(180);
-    let anew = bench.ks().serve(cx.world, &mut |log| log.of(Step::Pull1).filter(|seen| is_new(seen)).count() > 1, deadline);
+    let anew =
+        bench.ks().serve(cx.world, &mut |log| log.of(Step::Pull1).filter(|seen| is_new(seen)).count() > 1, deadline);
     let copies = copies_of(&mut bench);
     let observed = format!("{copies} copies, {}", if anew { "then a new request" } else { "no new request" });
     let rule = ["GDOI-PULL-068"];

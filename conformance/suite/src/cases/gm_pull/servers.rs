@@ -187,11 +187,13 @@ fn to_f64(count: usize) -> f64 {
 
 fn back_off(cx: &mut Cx<'_>) -> Flow {
     let mut bench = Bench::with(cx, |setup| setup.min_interval_secs = 30, |_| {})?;
-    let unusable = Tamper::content(|m| edit::sat(m, 0, |sat: &mut SaTek| {
-        if let TekBody::Ipsec(tek) = &mut sat.body {
-            tek.transform_id = 99;
-        }
-    }));
+    let unusable = Tamper::content(|m| {
+        edit::sat(m, 0, |sat: &mut SaTek| {
+            if let TekBody::Ipsec(tek) = &mut sat.body {
+                tek.transform_id = 99;
+            }
+        })
+    });
     bench.ks().tamper(Step::Pull2, unusable);
     bench.request(cx)?;
     let before = thirds(bench.ks());
@@ -204,8 +206,8 @@ fn back_off(cx: &mut Cx<'_>) -> Flow {
     // One every 30 s on average, and some air for the first ones.
     let observed = format!("{asked} requests in 600 s");
     cx.check("pull.back-off", &["REG-017"], asked <= 24, "at most one request in 30 s on average", observed);
-    let told = bench.ks().log.deleted_sa()
-        || bench.ks().log.of(Step::Informational).any(|seen| seen.error_notify().is_some());
+    let told =
+        bench.ks().log.deleted_sa() || bench.ks().log.of(Step::Informational).any(|seen| seen.error_notify().is_some());
     let observed = if told { "the server was told" } else { "nothing was said" };
     cx.check("pull.refusal-told", &["GDOI-PULL-051"], told, "a Delete or a notification", observed);
     bench.finish(cx)
@@ -221,9 +223,21 @@ fn other_key(cx: &mut Cx<'_>) -> Flow {
     let done = serve_both(cx, bench.ks(), &mut other, Duration::from_secs(240)) && other.log.registrations > 0;
     let pulls = super::kit::pulls(bench.ks()).count();
     let observed = format!("{pulls} messages of exchange 32");
-    cx.grave_silence("pull.none-without-phase1", &["REG-022", "GDOI-P1-001"], pulls == 0, "no PULL at that server", observed);
+    cx.grave_silence(
+        "pull.none-without-phase1",
+        &["REG-022", "GDOI-P1-001"],
+        pulls == 0,
+        "no PULL at that server",
+        observed,
+    );
     let observed = if done { "it registered with the second" } else { "it did not" };
-    cx.check("pull.next-after-failure", &["REG-022"], done, "a registration with the second server within 240 s", observed);
+    cx.check(
+        "pull.next-after-failure",
+        &["REG-022"],
+        done,
+        "a registration with the second server within 240 s",
+        observed,
+    );
     if done {
         return finish_with(cx, &mut other);
     }
