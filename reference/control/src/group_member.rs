@@ -88,6 +88,8 @@ pub struct GroupMember {
     deaf: bool,
     stuck_nonce: Option<Vec<u8>>,
     stuck_message_id: Option<u32>,
+    /// The message id of the last PULL that brought keys.
+    finished_pull: Option<u32>,
 }
 
 struct LatestAck {
@@ -163,6 +165,7 @@ impl GroupMember {
             deaf: false,
             stuck_nonce: None,
             stuck_message_id: None,
+            finished_pull: None,
             config,
         })
     }

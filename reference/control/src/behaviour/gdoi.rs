@@ -374,6 +374,48 @@ macro_rules! gdoi_defects {
                 "Takes sender ids from a PUSH.";
             GmDropsSasOnFailure => "gm_drops_sas_on_failure", "GDOI-PULL-064",
                 "Drops its keys when a registration fails.";
+            GmCommitFlagSet => "gm_commit_flag_set", "GDOI-PULL-008",
+                "Sets the commit flag in PULL messages.";
+            GmPullNeverGivenUp => "gm_pull_never_given_up", "GDOI-PULL-068",
+                "Repeats a PULL message for ever.";
+            GmM2PayloadsUnchecked => "gm_m2_payloads_unchecked", "GDOI-NEG-060",
+                "Takes the first nonce and the first SA of M2, in any order and number.";
+            GmSaFrameUnchecked => "gm_sa_frame_unchecked", "GDOI-NEG-065",
+                "Looks at one octet of the four that begin the chain of policies.";
+            GmAlgorithmsAssumed => "gm_algorithms_assumed", "GDOI-NEG-080",
+                "Takes AES-128, RSA and SHA-256 for what a SAK leaves out or names by an unknown number.";
+            GmRepeatedAttributeTaken => "gm_repeated_attribute_taken", "GDOI-NEG-085",
+                "Takes the first of several values of a KEK attribute.";
+            GmAttributeFormIgnored => "gm_attribute_form_ignored", "GDOI-NEG-086",
+                "Reads KEK attributes in any form and size.";
+            GmReservedSpiAccepted => "gm_reserved_spi_accepted", "GDOI-NEG-098",
+                "Installs SAs under reserved SPIs.";
+            GmSatConflictTaken => "gm_sat_conflict_taken", "GDOI-NEG-097",
+                "Takes the first of two SATs that have one SPI and contradict each other.";
+            GmSatValuesAssumed => "gm_sat_values_assumed", "GDOI-NEG-100",
+                "Takes SAT attribute values that mean nothing for the usual ones.";
+            GmKekLengthUnchecked => "gm_kek_length_unchecked", "GDOI-NEG-115",
+                "Cuts or fills up a KEK that does not have the length of its cipher.";
+            GmSidPacketUnchecked => "gm_sid_packet_unchecked", "GDOI-NEG-123",
+                "Cuts sender ids to whatever size it likes.";
+            GmM4ReplayTaken => "gm_m4_replay_taken", "GDOI-NEG-126",
+                "Goes back to the sequence number of M4 when M4 comes again.";
+            GmIgnorableRefused => "gm_ignorable_refused", "GDOI-PL-029",
+                "Refuses attributes that it has to ignore.";
+            GmNonceLengthFixed => "gm_nonce_length_fixed", "GDOI-PL-072",
+                "Takes only nonces of 16 octets.";
+            GmWholePolicyNeeded => "gm_whole_policy_needed", "GDOI-PULL-060",
+                "Refuses a policy that has no SAK or no SAT.";
+            GmOptionalAttributesNeeded => "gm_optional_attributes_needed", "GDOI-PL-027",
+                "Refuses a SAK without lifetime or key size.";
+            GmDropsKeysFirst => "gm_drops_keys_first", "REG-021",
+                "Drops its keys when it begins to register again.";
+            GmM2CopyAborts => "gm_m2_copy_aborts", "GDOI-NEG-127",
+                "Gives a registration up when a copy of M2 comes.";
+            GmUnsolicitedPullKills => "gm_unsolicited_pull_kills", "GDOI-PULL-043",
+                "Drops its keys on a PULL message that it did not ask for.";
+            GmClearPullTaken => "gm_clear_pull_taken", "GDOI-P1-001",
+                "Takes an M2 that comes in clear.";
             GmNoFailover => "gm_no_failover", "REG-004",
                 "Tries no other server when the first one fails.";
             GmServerOrderIgnored => "gm_server_order_ignored", "REG-003",

@@ -188,7 +188,7 @@ fn read_tek_packet<'p>(
             tek_key::ALGORITHM => &mut encryption,
             tek_key::INTEGRITY => &mut integrity,
             // REQ GDOI-NEG-121
-            _ if rules.config.ignore_unknown_attributes => continue,
+            _ if rules.ignores_unknown() => continue,
             _ => return Err(code::KD_ATTRIBUTE),
         };
         let AttributeValue::Variable(octets) = &attribute.value else { return Err(code::KD_KEY) };
@@ -240,7 +240,7 @@ fn read_kek_packet(
                 updates.push(octets);
                 continue;
             }
-            _ if rules.config.ignore_unknown_attributes => continue,
+            _ if rules.ignores_unknown() => continue,
             _ => return Err(code::KD_ATTRIBUTE),
         };
         if place.replace(octets).is_some() {
@@ -251,7 +251,13 @@ fn read_kek_packet(
     let iv_and_key = match (&path, kek) {
         (Some(path), _) if rules.has(Defect::GmLkhTakesLeaf) => path.leaf().cloned().ok_or(code::KD_LKH)?,
         (Some(path), _) => path.kek().cloned().ok_or(code::KD_LKH)?,
-        (None, Some(octets)) => Secret::new(octets.to_vec()),
+        (None, Some(octets)) => {
+            let mut octets = octets.to_vec();
+            if rules.has(Defect::GmKekLengthUnchecked) {
+                octets.resize(kek_key_len(policy.cipher), 0);
+            }
+            Secret::new(octets)
+        }
         (None, None) => return Err(code::KD_KEK),
     };
     // REQ GDOI-PL-068 GDOI-NEG-115
@@ -305,6 +311,9 @@ fn read_lkh(
 fn read_sid_packet(packet: &KeyPacket, rules: Rules<'_>) -> Result<Sids, Code> {
     if packet.attributes.iter().any(|attribute| !matches!(attribute.class, sid_key::BITS | sid_key::VALUE)) {
         return Err(code::KD_ATTRIBUTE);
+    }
+    if rules.has(Defect::GmSidPacketUnchecked) {
+        return Ok(Sids { bits: 8, values: vec![0] });
     }
     let bits = packet.attributes.uint(sid_key::BITS).and_then(|bits| u16::try_from(bits).ok()).ok_or(code::KD_SID)?;
     let values = packet.sid_values(&rules.dialect());

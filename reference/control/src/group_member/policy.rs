@@ -37,7 +37,7 @@ impl Rules<'_> {
         crate::key_server::dialect(self.compat, self.behaviour)
     }
 
-    fn ignores_unknown(&self) -> bool {
+    pub(super) fn ignores_unknown(&self) -> bool {
         self.config.ignore_unknown_attributes || self.has(Defect::GmUnknownAttributeIgnored)
     }
 }
@@ -89,6 +89,14 @@ pub(super) fn read_sa(body: &[u8], rules: Rules<'_>) -> Result<Policy, Code> {
     } else {
         body
     };
+    let framed;
+    let body = if rules.has(Defect::GmSaFrameUnchecked) {
+        let zeros = |at: usize| at == 8 || at == 10 || at == 11;
+        framed = body.iter().enumerate().map(|(at, octet)| if zeros(at) { 0 } else { *octet }).collect::<Vec<u8>>();
+        framed.as_slice()
+    } else {
+        body
+    };
     let sa = GdoiSa::decode(body, &rules.dialect(), rules.limits).map_err(|error| error.code)?;
     // REQ GDOI-NEG-061
     if sa.doi != DOI && !rules.has(Defect::GmSaDoiUnchecked) {
@@ -106,11 +114,14 @@ pub(super) fn read_sa(body: &[u8], rules: Rules<'_>) -> Result<Policy, Code> {
     let mut teks: Vec<TekPolicy> = Vec::new();
     for tek in sa.teks() {
         match read_tek(tek, rules) {
-            Ok(tek) => add_tek(&mut teks, tek)?,
+            Ok(tek) => add_tek(&mut teks, tek, rules)?,
             // REQ GDOI-PUSH-060: completely or not at all.
             Err(_) if rules.has(Defect::GmPartialInstall) => {}
             Err(code) => return Err(code),
         }
+    }
+    if rules.has(Defect::GmWholePolicyNeeded) && rules.pull && (kek.is_none() || teks.is_empty()) {
+        return Err(code::SA_KEY_MISSING);
     }
     if teks.len() > rules.limits.teks {
         return Err(code::SAT_TOO_MANY);
@@ -120,12 +131,12 @@ pub(super) fn read_sa(body: &[u8], rules: Rules<'_>) -> Result<Policy, Code> {
 
 /// SATs with one SPI are one SA with several selectors, as long as they agree on everything else.
 // REQ GDOI-NEG-097
-fn add_tek(teks: &mut Vec<TekPolicy>, tek: TekPolicy) -> Result<(), Code> {
+fn add_tek(teks: &mut Vec<TekPolicy>, tek: TekPolicy, rules: Rules<'_>) -> Result<(), Code> {
     match teks.iter_mut().find(|known| known.spi == tek.spi) {
         None => teks.push(tek),
         Some(known) => {
             let same = TekPolicy { selectors: known.selectors.clone(), ..tek.clone() };
-            if *known != same {
+            if *known != same && !rules.has(Defect::GmSatConflictTaken) {
                 return Err(code::SAT_CONFLICT);
             }
             known.selectors.extend(tek.selectors);
@@ -140,12 +151,29 @@ fn read_kek(sak: &SaKek, rules: Rules<'_>) -> Result<KekPolicy, Code> {
         return Err(code::SAK_PROTOCOL);
     }
     // REQ GDOI-NEG-090
-    if sak.spi == [0; 16] {
+    if sak.spi == [0; 16] && !rules.has(Defect::GmReservedSpiAccepted) {
         return Err(code::SAK_SPI);
     }
     check_kek_attributes(&sak.attributes, rules)?;
     let number = |class: u16| sak.attributes.uint(class);
-    let basic = |class: u16| number(class).and_then(|value| u16::try_from(value).ok());
+    let assumed = rules.has(Defect::GmAlgorithmsAssumed);
+    let basic = |class: u16| {
+        let value = number(class).and_then(|value| u16::try_from(value).ok());
+        if !assumed {
+            return value;
+        }
+        match class {
+            kek_attr::ALGORITHM => value.filter(|value| (1..=3).contains(value)).or(Some(3)),
+            kek_attr::KEY_LENGTH => value.filter(|value| [128, 192, 256].contains(value)).or(Some(128)),
+            kek_attr::SIG_ALGORITHM => value.filter(|value| KeyKind::from_sig_algorithm(*value).is_some()).or(Some(1)),
+            kek_attr::SIG_HASH => value.filter(|value| HashAlg::from_sig_hash(*value).is_some()).or(Some(3)),
+            _ => value,
+        }
+    };
+    let short = number(kek_attr::KEY_LIFETIME).is_none() || number(kek_attr::SIG_KEY_LENGTH).is_none();
+    if short && rules.has(Defect::GmOptionalAttributesNeeded) {
+        return Err(code::SAK_ATTRIBUTE);
+    }
     // REQ GDOI-PL-025 GDOI-NEG-075 GDOI-NEG-080
     let algorithm = basic(kek_attr::ALGORITHM).ok_or(code::SAK_ALGORITHM)?;
     if !(1..=3).contains(&algorithm) {
@@ -168,7 +196,7 @@ fn read_kek(sak: &SaKek, rules: Rules<'_>) -> Result<KekPolicy, Code> {
         }
     };
     let lifetime = match number(kek_attr::KEY_LIFETIME) {
-        Some(0) => return Err(code::SAK_LIFETIME),
+        Some(0) if !rules.has(Defect::GmAttributeFormIgnored) => return Err(code::SAK_LIFETIME),
         other => other.map(Duration::from_secs),
     };
     if !rules.has(Defect::GmAcceptsAnyKek) {
@@ -207,6 +235,9 @@ fn check_kek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<(),
     for attribute in attributes.iter() {
         let class = attribute.class;
         match class {
+            kek_attr::MANAGEMENT_ALGORITHM if rules.pull && rules.has(Defect::GmIgnorableRefused) => {
+                return Err(code::SAK_ATTRIBUTE);
+            }
             // Ignored in a PULL whatever it says; in a PUSH it may announce LKH.
             kek_attr::MANAGEMENT_ALGORITHM if rules.pull => continue,
             kek_attr::MANAGEMENT_ALGORITHM if attribute.as_u64() == Some(1) => {}
@@ -217,7 +248,7 @@ fn check_kek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<(),
             | kek_attr::SIG_KEY_LENGTH
             | kek_attr::ACK_REQUESTED => {
                 // REQ GDOI-NEG-087
-                if !attribute.is_basic() {
+                if !attribute.is_basic() && !rules.has(Defect::GmAttributeFormIgnored) {
                     return Err(code::SAK_FORM);
                 }
             }
@@ -226,7 +257,7 @@ fn check_kek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<(),
             _ => return Err(code::SAK_ATTRIBUTE),
         }
         // REQ GDOI-NEG-084 GDOI-NEG-085
-        if seen.contains(&class) {
+        if seen.contains(&class) && !rules.has(Defect::GmRepeatedAttributeTaken) {
             return Err(code::SAK_REPEATED);
         }
         seen.push(class);
@@ -238,6 +269,7 @@ fn check_kek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<(),
 fn check_lifetime_form(attribute: &Attribute, rules: Rules<'_>) -> Result<(), Code> {
     match &attribute.value {
         AttributeValue::Variable(octets) if octets.len() == 4 => Ok(()),
+        _ if rules.has(Defect::GmAttributeFormIgnored) => Ok(()),
         AttributeValue::Basic(_) if rules.compat.has(Compat::KEK_LIFETIME_TV) => Ok(()),
         _ => Err(code::SAK_LIFETIME),
     }
@@ -275,7 +307,7 @@ fn read_tek(sat: &SaTek, rules: Rules<'_>) -> Result<TekPolicy, Code> {
     // REQ GDOI-NEG-094
     let TekBody::Ipsec(tek) = &sat.body else { return Err(code::SAT_PROTOCOL) };
     // REQ GDOI-NEG-098
-    if tek.spi <= 255 {
+    if tek.spi <= 255 && !rules.has(Defect::GmReservedSpiAccepted) {
         return Err(code::SAT_SPI);
     }
     let attributes = read_tek_attributes(&tek.attributes, rules)?;
@@ -335,6 +367,7 @@ fn read_tek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<TekA
     let mut life_type = None;
     let mut seen = Vec::new();
     let zero = rules.compat.has(Compat::ATTR_ZERO_DEFAULT);
+    let assumed = rules.has(Defect::GmSatValuesAssumed);
     for attribute in attributes.iter() {
         let value = attribute.as_u64().ok_or(code::SAT_VALUE);
         match attribute.class {
@@ -351,10 +384,12 @@ fn read_tek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<TekA
                     (Some(2), kilobytes) if kilobytes > 0 && read.kilobytes.is_none() => {
                         read.kilobytes = Some(kilobytes);
                     }
+                    _ if assumed => {}
                     _ => return Err(code::SAT_LIFETIME),
                 }
                 continue;
             }
+            tek_attr::GROUP_DESCRIPTION if rules.has(Defect::GmIgnorableRefused) => return Err(code::SAT_ATTRIBUTE),
             tek_attr::GROUP_DESCRIPTION => continue,
             tek_attr::ENCAPSULATION_MODE => {
                 read.mode = match value? {
@@ -381,6 +416,7 @@ fn read_tek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<TekA
                     3 => AddressPreservation::DestinationOnly,
                     4 => AddressPreservation::SourceAndDestination,
                     0 if zero => AddressPreservation::default(),
+                    _ if assumed => AddressPreservation::default(),
                     _ => return Err(code::SAT_VALUE),
                 }
             }
@@ -391,6 +427,7 @@ fn read_tek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<TekA
                     2 => SaDirection::ReceiverOnly,
                     3 => SaDirection::Symmetric,
                     0 if zero => SaDirection::Symmetric,
+                    _ if assumed => SaDirection::Symmetric,
                     _ => return Err(code::SAT_VALUE),
                 }
             }
@@ -403,7 +440,7 @@ fn read_tek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<TekA
         seen.push(attribute.class);
     }
     // A type without a duration says nothing.
-    if life_type.is_some() {
+    if life_type.is_some() && !assumed {
         return Err(code::SAT_LIFETIME);
     }
     Ok(read)

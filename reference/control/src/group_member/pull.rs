@@ -4,8 +4,8 @@ use hallmark_core::{Code, Now};
 use hallmark_crypto::ike::Cbc;
 use hallmark_wire::gdoi::{DOI, Gap, Sequence, gap_attr};
 use hallmark_wire::isakmp::{
-    Attribute, Attributes, Built, ExchangeType, Identification, Notify, NotifyType, PayloadType, PayloadView,
-    build_chain,
+    Attribute, Attributes, Built, ExchangeType, Flags, Header, Identification, Notify, NotifyType, PayloadType,
+    PayloadView, build_chain,
 };
 
 use super::keys::{Keys, RekeySa, read_kd};
@@ -72,13 +72,31 @@ impl GroupMember {
         let peer = Some(message.path.peer);
         let ours = |pull: &&Pull| pull.sa == message.sa && pull.message_id == message.header.message_id;
         let Some(pull) = self.pull.as_ref().filter(ours) else {
+            if self.behaviour.has(Defect::GmUnsolicitedPullKills) {
+                self.drop_keys(now, "deleted");
+            }
+            if self.behaviour.has(Defect::GmM4ReplayTaken)
+                && self.finished_pull == Some(message.header.message_id)
+                && let Some(kek) = &mut self.kek
+            {
+                kek.sequence = 0;
+            }
             // REQ GDOI-PULL-043 GDOI-NEG-125 GDOI-NEG-126 GDOI-NEG-128 GDOI-NEG-129
             return self.reject(now, peer, code::PULL_STATE, "no registration has this message id", Kept::StateKept);
         };
+        if self.behaviour.has(Defect::GmClearPullTaken) && !message.header.flags.contains(Flags::ENCRYPTION) {
+            let header = Header { flags: Flags::ENCRYPTION, ..message.header };
+            let sealed = pull.cbc.clone().encrypt(message.body().to_vec());
+            let whole = [header.encode().as_slice(), &sealed].concat();
+            return self.pull_message(now, &ExchangeMessage { header, message: whole.into(), ..*message });
+        }
         let result = match &pull.step {
             Step::AwaitM2 => self.message2(now, message),
             // REQ GDOI-NEG-127
             Step::AwaitM4 { m2, .. } if m2 == message.body() => {
+                if self.behaviour.has(Defect::GmM2CopyAborts) {
+                    return self.pull_failed(now, code::PULL_STATE);
+                }
                 self.ike.send_exchange(message.sa, &pull.message, true);
                 Ok(())
             }
@@ -95,7 +113,8 @@ impl GroupMember {
     pub(super) fn pull_timeout(&mut self, now: Now) {
         let timing = self.config.phase1.retransmit;
         let Some(mut pull) = self.pull.take() else { return };
-        if pull.sent >= timing.tries.max(1) || self.behaviour.has(Defect::GmNeverRetransmits) {
+        let last = pull.sent >= timing.tries.max(1) && !self.behaviour.has(Defect::GmPullNeverGivenUp);
+        if last || self.behaviour.has(Defect::GmNeverRetransmits) {
             return self.pull_failed(now, code::PULL_TIMEOUT);
         }
         pull.sent += 1;
@@ -116,7 +135,11 @@ impl GroupMember {
         let Some(pull) = &self.pull else { return Err(code::PULL_STATE) };
         let ignore = self.behaviour.has(Defect::GmHash2Unchecked);
         let opened = self.open(message, PullHash::Two { ni: &pull.ni }, ignore)?;
-        let payloads = opened.payloads();
+        let mut payloads = opened.payloads();
+        if self.behaviour.has(Defect::GmM2PayloadsUnchecked) {
+            let first = |kind| payloads.iter().find(|payload| payload.kind == kind).copied();
+            payloads = [first(PayloadType::NONCE), first(PayloadType::SA)].into_iter().flatten().collect();
+        }
         // REQ GDOI-NEG-060
         let (nonce, sa) = match payloads.as_slice() {
             [nonce, sa, rest @ ..] if harmless(rest) => (nonce, sa),
@@ -127,6 +150,9 @@ impl GroupMember {
         }
         // REQ GDOI-NEG-059
         if !nonce_fits(nonce.body) && !self.behaviour.has(Defect::GmNonceLengthUnchecked) {
+            return Err(code::PULL_NONCE);
+        }
+        if nonce.body.len() != 16 && self.behaviour.has(Defect::GmNonceLengthFixed) {
             return Err(code::PULL_NONCE);
         }
         let (nr, server) = (nonce.body.to_vec(), pull.server);
@@ -186,7 +212,13 @@ impl GroupMember {
         if kd.kind != PayloadType::KEY_DOWNLOAD {
             return Err(code::KD_MISSING);
         }
-        let sequence = seq.map(|seq| Sequence::decode(seq.body).map_err(|error| error.code)).transpose()?;
+        let any_length = self.behaviour.has(Defect::GmSeqLengthIgnored);
+        // REQ GDOI-NEG-105
+        let decode = |body| match Sequence::decode(body) {
+            Err(_) if any_length => Ok(Sequence(0)),
+            decoded => decoded.map_err(|error| error.code),
+        };
+        let sequence = seq.map(|seq| decode(seq.body)).transpose()?;
         // REQ GDOI-NEG-103
         if policy.kek.is_some() && sequence.is_none() && !self.behaviour.has(Defect::GmMissingSeqAccepted) {
             return Err(code::SEQ_MISSING);
@@ -217,6 +249,7 @@ impl GroupMember {
     // REQ GDOI-PULL-055 GDOI-PULL-056 GDOI-PULL-060 GDOI-PULL-061
     fn install(&mut self, now: Now, message: &ExchangeMessage<'_>, policy: &Policy, keys: Keys, sequence: u32) {
         self.pull = None;
+        self.finished_pull = Some(message.header.message_id);
         self.timers.cancel(Timer::Pull);
         self.registered_keys(now, policy, &keys, sequence);
         let spis: Vec<u32> = policy.teks.iter().map(|tek| tek.spi).collect();
@@ -362,7 +395,13 @@ impl GroupMember {
                 hash = which.compute(sa.hash(), key, message_id, &[]);
             }
         }
-        Some(sa.seal(ExchangeType::PULL, message_id, cbc, &with_hash(&hash, rest)))
+        let mut message = sa.seal(ExchangeType::PULL, message_id, cbc, &with_hash(&hash, rest));
+        if self.behaviour.has(Defect::GmCommitFlagSet)
+            && let Some(flags) = message.get_mut(19)
+        {
+            *flags |= Flags::COMMIT.0;
+        }
+        Some(message)
     }
 
     // REQ GDOI-PL-004 GDOI-PL-006

@@ -91,6 +91,9 @@ impl GroupMember {
         self.registration.reason = reason;
         self.registration.started = Some(now.mono);
         self.registration.refused = false;
+        if self.behaviour.has(Defect::GmDropsKeysFirst) {
+            self.drop_keys(now, "deleted");
+        }
         // The order of the configuration is the order of preference.
         self.registration.left = (0..self.config.servers.len()).collect();
         if self.behaviour.has(Defect::GmServerOrderIgnored) {

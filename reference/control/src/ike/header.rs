@@ -187,7 +187,8 @@ impl IkeEndpoint {
     pub(super) fn protected_form(&self, id: SaId, header: &Header, message: &[u8]) -> Result<(), Refusal> {
         if !header.flags.contains(Flags::ENCRYPTION) {
             // REQ GDOI-NEG-027
-            if self.config.behaviour.has(Defect::KsClearPullServed) {
+            let behaviour = &self.config.behaviour;
+            if behaviour.has(Defect::KsClearPullServed) || behaviour.has(Defect::GmClearPullTaken) {
                 return Ok(());
             }
             return Err(Refusal::keep(code::FLAGS).with("not encrypted"));
