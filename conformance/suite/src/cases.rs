@@ -47,7 +47,6 @@ mod ks_push;
 
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
-    gm_push::ack::CASES,
     gm_pull::answers::CASES,
     gm_pull::attributes::CASES,
     gm_pull::copies::CASES,
@@ -58,6 +57,7 @@ pub(crate) const MODULES: &[&[Case]] = &[
     gm_pull::request::CASES,
     gm_pull::sequence::CASES,
     gm_pull::servers::CASES,
+    gm_push::ack::CASES,
     gm_push::content::CASES,
     gm_push::delete::CASES,
     gm_push::form::CASES,
