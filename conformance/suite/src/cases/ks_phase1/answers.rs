@@ -7,7 +7,7 @@ use hallmark_core::Duration;
 use hallmark_probe::gm::ProbeGm;
 use hallmark_probe::seen::Seen;
 use hallmark_probe::step::Step;
-use hallmark_wire::isakmp::{Header, IdType, PayloadType, vendor_id};
+use hallmark_wire::isakmp::{Header, IdType, NotifyType, PayloadType, vendor_id};
 use hallmark_wire::raw::{RawBody, RawPayload, parse_payloads};
 
 use super::kit::{WINDOW, hears, sent};
@@ -33,7 +33,7 @@ pub(crate) const CASES: &[Case] = &[
                   ends the registration of every strict one.",
         requirements: [
             "IKE-PAY-002", "IKE-PAY-008", "IKE-MM-001", "IKE-MM-002", "IKE-MM-003", "IKE-MM-005", "IKE-MM-014",
-            "IKE-SA-012", "IKE-SA-014",
+            "IKE-SA-012", "IKE-SA-014", "IKE-INF-012", "IKE-INF-014",
         ],
         sources: ["RFC 2409 §5.4", "RFC 2408 §2.5.2"],
         catches: ["ike_sa_not_first", "ike_emits_reserved_payload_octet"],
@@ -130,6 +130,9 @@ fn contents(cx: &mut Cx<'_>) -> Flow {
         );
         cx.check("phase1.answer-situation", &["IKE-SA-012"], sa.situation == 0, "situation 0", &observed);
     }
+    if let Some(last) = member.seen(Step::Main6).next().cloned() {
+        chained_notifies(cx, &member, &last);
+    }
     let own = |seen: &&Seen| matches!(seen.step, Step::Main2 | Step::Main4 | Step::Main6) && !seen.repeat;
     let count = member.log.iter().filter(own).count();
     let complete = result.is_ok();
@@ -142,6 +145,21 @@ fn contents(cx: &mut Cx<'_>) -> Flow {
         result.as_ref().map_or_else(ToString::to_string, |_| "established".to_owned()),
     );
     scene.finish(cx)
+}
+
+/// Judges what stands beside the proof in message 6.
+fn chained_notifies(cx: &mut Cx<'_>, member: &ProbeGm, message: &Seen) {
+    let notifies = message.notifies();
+    let kinds: Vec<String> = notifies.iter().map(|notify| notify.kind.to_string()).collect();
+    let observed = if kinds.is_empty() { "no notification".to_owned() } else { kinds.join(", ") };
+    let error = notifies.iter().any(|notify| notify.kind.is_error());
+    cx.check("phase1.errors-not-chained", &["IKE-INF-012"], !error, "no error notification in message 6", observed);
+    let Some(sa) = member.sa.as_ref() else { return };
+    for contact in notifies.iter().filter(|notify| notify.kind == NotifyType::INITIAL_CONTACT) {
+        let ok = contact.spi == sa.spi() && contact.data.is_empty();
+        let observed = format!("SPI {}, {} octets of data", hex::encode(&contact.spi), contact.data.len());
+        cx.check("phase1.initial-contact-form", &["IKE-INF-014"], ok, "both cookies and no data", observed);
+    }
 }
 
 fn reserved_octets(cx: &mut Cx<'_>, message: &Seen) {

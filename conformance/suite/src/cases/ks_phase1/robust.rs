@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a flood of first messages from forged addresses keeps no member out",
         purpose: "Message 1 costs an attacker nothing. The table of half-open exchanges has to be bounded, and the \
                   newest must find room in it.",
-        requirements: ["IKE-DOS-001", "IKE-CKY-012"],
+        requirements: ["IKE-DOS-001", "IKE-DOS-003", "IKE-CKY-012"],
         sources: ["RFC 6407 §7.1.5"],
         catches: ["ike_half_open_never_evicted"],
         needs: [RawIp],
@@ -67,8 +67,8 @@ pub(crate) const CASES: &[Case] = &[
         "ROBK-005", "gdoi.robustness", Should, Ks,
         title: "messages with thousands of payloads and oversized offers are survived",
         purpose: "Work has to be bounded by what a server is willing to do, not by what fits into 64 kB.",
-        requirements: ["IKE-DOS-005", "IKE-DOS-006", "IKE-SA-024"],
-        sources: ["RFC 2409 §5"],
+        requirements: ["IKE-DOS-005", "IKE-DOS-006", "IKE-SA-024", "IKE-PAY-006"],
+        sources: ["RFC 2409 §5", "RFC 2408 §3.16"],
         catches: ["ike_deaf_after_many_payloads"],
         run: oversized,
     },
@@ -154,10 +154,32 @@ fn half_open_flood(cx: &mut Cx<'_>) -> Flow {
         "within 2 s and the tolerance",
         format!("{outcome} after {took:?}"),
     );
+    key_exchange_flood(cx, &scene)?;
     // Half-open exchanges end by themselves; then the control is about the server and not about its table.
     let over = cx.in_secs(65);
     cx.world.rest(over);
     scene.finish(cx)
+}
+
+/// One end asks for as many key exchanges as it can and finishes none; another end must be served as before.
+fn key_exchange_flood(cx: &mut Cx<'_>, scene: &KsScene) -> Flow {
+    for _ in 0..80 {
+        let mut member = scene.member(cx, 3);
+        // A server that no longer answers this end has set its limit.
+        if lead_to(cx, &mut member, Step::Main3).is_err() {
+            break;
+        }
+        sent(member.send_main3(cx.world))?;
+    }
+    let before = cx.world.now();
+    let mut bystander = scene.member(cx, 4);
+    let result = bystander.phase1(cx.world);
+    let took = cx.world.now().saturating_since(before);
+    let outcome = result.as_ref().map_or_else(ToString::to_string, |_| "established".to_owned());
+    let quick = result.is_ok() && took <= Duration::from_secs(7);
+    let observed = format!("{outcome} after {took:?}");
+    cx.check("robust.key-exchanges-limited", &["IKE-DOS-003"], quick, "another member establishes phase 1", observed);
+    Ok(())
 }
 
 fn half_open_lifetime(cx: &mut Cx<'_>) -> Flow {
@@ -280,6 +302,11 @@ fn oversized(cx: &mut Cx<'_>) -> Flow {
     let offers: Vec<(&str, &[&str], Tamper)> = vec![
         ("10000 vendor ids", &["IKE-DOS-006"], many(10_000)),
         ("1000 vendor ids", &["IKE-DOS-006"], many(1_000)),
+        (
+            "a payload of private type 200",
+            &["IKE-PAY-006"],
+            Tamper::content(|m| edit::push(m, PayloadType(200), vec![1; 40])),
+        ),
         (
             "255 transforms",
             &["IKE-SA-024", "IKE-DOS-005"],
