@@ -38,7 +38,6 @@ codes! {
     PULL_POLICY_MOVED = "gdoi.pull.policy-moved", "The keys that M2 announced were replaced before M3 came.";
     PULL_TIMEOUT = "gdoi.pull.timeout", "The other side did not answer.";
     PULL_EVICTED = "gdoi.pull.evicted", "The exchange made room for a newer one under the same phase 1 SA.";
-    PULL_ROLE = "gdoi.pull.role", "A group member serves no PULL.";
     SA_DOI = "gdoi.sa.doi", "The DOI of the SA payload is not 2.";
     SA_SITUATION = "gdoi.sa.situation", "The situation of the SA payload is not 0.";
     SA_KEY_MISSING = "gdoi.sa.key-missing", "The KD payload lacks keys for the policy of the SA payload.";

@@ -61,7 +61,7 @@ pub struct GroupMember {
     config: GmConfig,
     behaviour: Behaviour,
     limits: Limits,
-    ike: IkeEndpoint,
+    pub(crate) ike: IkeEndpoint,
     nonces: Rng,
     jitter: Rng,
     registration: Registration,

@@ -150,7 +150,7 @@ pub struct KeyServer {
     config: KsConfig,
     behaviour: Behaviour,
     limits: Limits,
-    ike: IkeEndpoint,
+    pub(crate) ike: IkeEndpoint,
     nonces: Rng,
     keys: Rng,
     signing: Rng,

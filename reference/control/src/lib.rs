@@ -27,6 +27,8 @@ pub mod ack;
 pub mod behaviour;
 pub mod code;
 pub mod config;
+#[cfg(test)]
+mod crafted;
 pub mod event;
 pub mod group_member;
 pub mod ike;

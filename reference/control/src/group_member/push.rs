@@ -384,6 +384,8 @@ impl GroupMember {
     /// What only a faulty member does: it believes a Delete under phase 1.
     // REQ GDOI-NEG-180
     pub(super) fn delete_under_phase1(&mut self, now: Now, protocol: u8, spis: &[Vec<u8>]) {
+        // ESP is protocol 3 of the IPsec DOI and protocol 1 of GDOI.
+        let protocol = if protocol == 3 { 1 } else { protocol };
         let delete = Delete { doi: DOI, protocol, spi_size: 4, spis: spis.to_vec() };
         if let Some(kek) = self.kek.clone() {
             self.delete(now, &kek, &[delete]);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use hallmark_control::behaviour::{Behaviour, Defect};
+use hallmark_control::code;
 use hallmark_control::config::{AckPolicy, DataTransform, GroupConfig, Transport};
 use hallmark_control::{GmCommand, KsCommand};
 use hallmark_core::{Duration, Instant};
@@ -61,22 +62,86 @@ struct Stage {
 fn the_defects_of_this_layer_change_what_is_seen() {
     let stages = stages();
     let halves: Vec<&[Stage]> = stages.chunks(stages.len().div_ceil(4)).collect();
-    let invisible: Vec<&str> = std::thread::scope(|scope| {
+    let results: Vec<(Vec<&str>, BTreeSet<String>)> = std::thread::scope(|scope| {
         let running: Vec<_> = halves.into_iter().map(|half| scope.spawn(|| invisible(half))).collect();
-        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
+    let invisible: Vec<&str> = results.iter().flat_map(|(names, _)| names.clone()).collect();
     assert!(invisible.is_empty(), "{} of them change nothing: {invisible:#?}", invisible.len());
+    // What the unit tests of the readers do not give must come up here or in another test of this folder.
+    let given: BTreeSet<&str> = results.iter().flat_map(|(_, codes)| codes.iter().map(String::as_str)).collect();
+    let tests = sources(&[
+        "src/crafted.rs",
+        "src/group_member/tests.rs",
+        "src/group_member/captures.rs",
+        "src/push.rs",
+        "tests/gdoi",
+    ]);
+    let missing: Vec<&str> = code::ALL
+        .iter()
+        .map(|(code, _)| code.as_str())
+        .filter(|code| !BEHIND_OTHERS.contains(code))
+        .filter(|code| !given.contains(code) && !tests.contains(&format!("\"{code}\"")) && !named(&tests, code))
+        .collect();
+    assert!(missing.is_empty(), "codes that no input gives: {missing:#?}");
 }
 
-/// Gives the defects that a stage should show and does not.
-fn invisible(stages: &[Stage]) -> Vec<&'static str> {
-    let mut names = Vec::new();
+/// Codes of checks behind checks of phase 1 that let nothing of the kind through.
+const BEHIND_OTHERS: &[&str] = &["gdoi.pull.doi", "gdoi.pull.cipher"];
+
+/// Tells whether a test names a code by its constant.
+fn named(tests: &str, code: &str) -> bool {
+    let constants = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/code.rs")).unwrap();
+    let line = constants.lines().find(|line| line.contains(&format!("\"{code}\""))).unwrap_or_default();
+    let name = line.split_whitespace().next().unwrap_or("?");
+    tests.contains(&format!("Err(code::{name})"))
+        || tests.contains(&format!("(code::{name},"))
+        || tests.contains(&format!("Some(code::{name})"))
+        || tests.contains(&format!("[code::{name}"))
+        || tests.contains(&format!(", code::{name}]"))
+        || tests.contains(&format!("(code::{name})"))
+}
+
+fn sources(paths: &[&str]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    for path in paths.iter().map(|path| root.join(path)) {
+        if path.is_dir() {
+            collect(&path, &mut text);
+        } else {
+            let file = std::fs::read_to_string(path).unwrap();
+            // Of a source file only its tests count.
+            let tests = file.find("mod tests {").map_or(file.as_str(), |start| &file[start..]);
+            text.push_str(tests);
+        }
+    }
+    text
+}
+
+/// Gives the defects that stages should show and do not, and the codes of everything that was refused.
+fn invisible(stages: &[Stage]) -> (Vec<&'static str>, BTreeSet<String>) {
+    let (mut names, mut codes) = (Vec::new(), BTreeSet::new());
     for stage in stages {
         let plain = transcript(stage, None);
-        let changes = |name: &str| transcript(stage, Some(Defect::from_name(name).expect(name))) != plain;
-        names.extend(stage.shows.split_whitespace().filter(|name| !changes(name)));
+        collect_codes(&plain, &mut codes);
+        for name in stage.shows.split_whitespace() {
+            let changed = transcript(stage, Some(Defect::from_name(name).expect(name)));
+            collect_codes(&changed, &mut codes);
+            if changed == plain {
+                names.push(name);
+            }
+        }
     }
-    names
+    (names, codes)
+}
+
+fn collect_codes(text: &str, codes: &mut BTreeSet<String>) {
+    for rest in text.split("refused: ").skip(1) {
+        let code = rest.split([' ', ',', '\n']).next().unwrap_or_default();
+        if !codes.contains(code) {
+            codes.insert(code.to_owned());
+        }
+    }
 }
 
 /// Runs a stage and gives everything that can be seen of it, the list of switches excepted.
