@@ -40,6 +40,7 @@ macro_rules! case {
 }
 
 mod gm_pull;
+mod gm_phase1;
 mod gm_push;
 mod ks_phase1;
 mod ks_pull;
@@ -58,6 +59,19 @@ pub(crate) const MODULES: &[&[Case]] = &[
     gm_pull::sequence::CASES,
     gm_pull::servers::CASES,
     gm_push::ack::CASES,
+    gm_phase1::answers::CASES,
+    gm_phase1::certificates::CASES,
+    gm_phase1::dpd::CASES,
+    gm_phase1::fragments::CASES,
+    gm_phase1::informational::CASES,
+    gm_phase1::lifetime::CASES,
+    gm_phase1::nat::CASES,
+    gm_phase1::offer::CASES,
+    gm_phase1::proof::CASES,
+    gm_phase1::repeats::CASES,
+    gm_phase1::servers::CASES,
+    gm_phase1::shares::CASES,
+    gm_phase1::suites::CASES,
     gm_push::content::CASES,
     gm_push::delete::CASES,
     gm_push::form::CASES,
