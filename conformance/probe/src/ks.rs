@@ -344,6 +344,17 @@ impl ProbeKs {
         found
     }
 
+    /// Gives the last answer of a step in the exchange that was begun under this cookie, as it was built, whether it
+    /// was sent or not, and whom it was for.
+    #[must_use]
+    pub fn built(&self, step: Step, initiator_cookie: [u8; 8]) -> Option<(SocketAddr, Vec<u8>)> {
+        let own = |peer: &&Peer| peer.transcript.initiator_cookie == initiator_cookie;
+        self.peers.iter().rev().filter(own).find_map(|peer| {
+            let answer = peer.answers.iter().rev().find(|answer| answer.step == step)?;
+            Some((peer.remote, answer.octets.clone()))
+        })
+    }
+
     /// Builds the last answer of a PULL step anew with the tamper that is set now, and sends it: for a right message
     /// after a wrong one. Tells whether there was one.
     pub fn send_again(&mut self, world: &mut dyn World, step: Step) -> bool {
@@ -402,20 +413,41 @@ impl ProbeKs {
         Ok(())
     }
 
-    /// Sends R-U-THERE to the newest group member; the answer is in the log.
+    /// Gives the R-U-THERE notification with this sequence number.
     ///
     /// # Errors
     /// When there is no phase 1 SA.
-    pub fn send_r_u_there(&mut self, world: &mut dyn World, sequence: u32) -> Result<u32, Fault> {
+    pub fn r_u_there(&self, sequence: u32) -> Result<Notify, Fault> {
         let spi = self.sa().map(Sa::spi).ok_or_else(|| Fault::tester("there is no phase 1 SA"))?;
-        let notify = Notify {
+        Ok(Notify {
             doi: 1,
             protocol: 1,
             spi: spi.to_vec(),
             kind: NotifyType::R_U_THERE,
             data: sequence.to_be_bytes().to_vec(),
-        };
+        })
+    }
+
+    /// Sends R-U-THERE to the newest group member; the answer is in the log.
+    ///
+    /// # Errors
+    /// When there is no phase 1 SA.
+    pub fn send_r_u_there(&mut self, world: &mut dyn World, sequence: u32) -> Result<u32, Fault> {
+        let notify = self.r_u_there(sequence)?;
         self.send_informational(world, vec![(PayloadType::NOTIFY, notify.encode_body())])
+    }
+
+    /// Builds a protected R-U-THERE without sending it: for a case that sends it late, twice or in pieces.
+    ///
+    /// # Errors
+    /// When there is no phase 1 SA.
+    pub fn compose_r_u_there(&mut self, sequence: u32) -> Result<Vec<u8>, Fault> {
+        let payloads = vec![(PayloadType::NOTIFY, self.r_u_there(sequence)?.encode_body())];
+        let tamper = self.tamper_of(Step::Informational);
+        let message_id = self.script.fixed.message_id(&mut self.rng);
+        let sa = self.sa().ok_or_else(|| Fault::tester("there is no phase 1 SA"))?;
+        let sealed = sa.seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper).map_err(Fault::tester)?;
+        Ok(sealed.octets)
     }
 
     /// Deletes the phase 1 SA with the newest group member.
@@ -530,6 +562,9 @@ impl ProbeKs {
         });
         let Some((index, step, octets, tampered)) = found else { return false };
         let again = tampered && self.tamper_of(step).is_none();
+        if again && self.answer_anew(world, index, step, seen) {
+            return true;
+        }
         if again && self.rebuild(world, index, step, seen.header.message_id, seen.datagram.payload.clone()) {
             return true;
         }

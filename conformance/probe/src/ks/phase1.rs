@@ -89,6 +89,23 @@ impl ProbeKs {
         self.answer(world, index, Step::Main4, seen, sealed.octets);
     }
 
+    /// Answers a repeated request of phase 1 as if it had not been answered before: for a right answer after a wrong
+    /// one. Tells whether it is such a request.
+    pub(super) fn answer_anew(&mut self, world: &mut dyn World, index: usize, step: Step, seen: &Seen) -> bool {
+        match step {
+            Step::Main2 => self.on_main1(world, seen),
+            Step::Main4 => {
+                if let Some(peer) = self.peers.get_mut(index) {
+                    peer.sa = None;
+                }
+                self.on_main3(world, seen);
+            }
+            Step::Aggressive2 => self.on_aggressive1(world, seen),
+            _ => return false,
+        }
+        true
+    }
+
     pub(super) fn on_main5(&mut self, world: &mut dyn World, seen: &Seen) {
         let Some(index) = self.peer_of(seen) else { return };
         if seen.authentic != Some(true) || self.peers.get(index).is_none_or(|peer| peer.established) {
