@@ -11,9 +11,9 @@ macro_rules! ike_defects {
             IkeEmitsMinorVersion => "ike_emits_minor_version", "IKE-HDR-003",
                 "Writes version 1.1 into its own headers.";
             IkeAcceptsMajorVersion => "ike_accepts_major_version", "IKE-HDR-004",
-                "Serves a first message of major version 2.";
+                "Serves a phase 1 message of major version 2.";
             IkeAcceptsMinorVersion => "ike_accepts_minor_version", "IKE-HDR-005",
-                "Serves a first message of version 1.1.";
+                "Serves a phase 1 message of version 1.1.";
             IkeServesUnknownExchange => "ike_serves_unknown_exchange", "IKE-HDR-006",
                 "Serves a first message of an unserved exchange type as Main Mode.";
             IkeAcceptsReservedFlags => "ike_accepts_reserved_flags", "IKE-HDR-007",
@@ -139,7 +139,7 @@ macro_rules! ike_defects {
             IkeExchangeSwitchAccepted => "ike_exchange_switch_accepted", "IKE-MM-012",
                 "Goes on with message 3 of another exchange type.";
             IkeOutOfOrderKills => "ike_out_of_order_kills", "IKE-MM-013",
-                "Gives an exchange up when message 5 comes before message 3.";
+                "Gives an exchange up when message 5 comes before message 3, or 6 before 4.";
             IkeNonceReused => "ike_nonce_reused", "IKE-MM-016",
                 "Uses one nonce for every exchange.";
             IkeDhValueReused => "ike_dh_value_reused", "IKE-MM-016",
@@ -156,6 +156,14 @@ macro_rules! ike_defects {
                 "Uses the first configured key for every peer.";
             IkeIdentityNotAuthorized => "ike_identity_not_authorized", "IKE-MM-022",
                 "Accepts any authenticated identity.";
+            IkeReflectionAccepted => "ike_reflection_accepted", "IKE-MM-029",
+                "Takes its own message 3 for the answer to it.";
+            IkeZeroResponderCookieAccepted => "ike_zero_responder_cookie_accepted", "IKE-CKY-001",
+                "Takes a message 2 without a responder cookie.";
+            IkeLateAnswerAccepted => "ike_late_answer_accepted", "IKE-RTX-003",
+                "Goes on with an exchange that it has given up when an answer comes.";
+            IkeDuplicateAnswerKills => "ike_duplicate_answer_kills", "IKE-RTX-007",
+                "Gives an exchange up when an answer comes twice.";
             IkeHashNotVerified => "ike_hash_not_verified", "IKE-MM-025",
                 "Does not look at HASH_I or HASH_R.";
             IkeHashPrefixAccepted => "ike_hash_prefix_accepted", "IKE-MM-027",

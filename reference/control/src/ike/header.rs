@@ -33,10 +33,11 @@ impl IkeEndpoint {
         let target = self.find(header)?;
         let first = target == Target::First;
         // REQ IKE-HDR-004, IKE-HDR-005
-        if header.version >> 4 != 1 && !(first && behaviour.has(Defect::IkeAcceptsMajorVersion)) {
+        let phase1 = first || matches!(target, Target::Exchange(_));
+        if header.version >> 4 != 1 && !(phase1 && behaviour.has(Defect::IkeAcceptsMajorVersion)) {
             return Err(Refusal::keep(code::VERSION_MAJOR));
         }
-        if header.version & 15 != 0 && !(first && behaviour.has(Defect::IkeAcceptsMinorVersion)) {
+        if header.version & 15 != 0 && !(phase1 && behaviour.has(Defect::IkeAcceptsMinorVersion)) {
             return Err(Refusal::keep(code::VERSION_MINOR));
         }
         // REQ IKE-HDR-007
@@ -88,6 +89,8 @@ impl IkeEndpoint {
         if header.responder_cookie == [0; 8] {
             return match waiting {
                 Some(id) if header.exchange == ExchangeType::INFORMATIONAL => Ok(Target::Exchange(id)),
+                // REQ IKE-CKY-001
+                Some(id) if behaviour.has(Defect::IkeZeroResponderCookieAccepted) => Ok(Target::Exchange(id)),
                 // REQ IKE-MM-029
                 Some(_) => Err(Refusal::keep(code::COOKIE_REFLECTED)),
                 None if header.exchange == ExchangeType::INFORMATIONAL => Err(Refusal::keep(code::COOKIE_UNKNOWN)),

@@ -206,7 +206,9 @@ pub(super) fn verify_answer(
 ) -> Result<(Suite, Duration), Refusal> {
     let behaviour = &config.behaviour;
     let refused = |detail: &'static str| Refusal::keep(code::ANSWER).with(detail);
-    if answer.doi != offer.doi || answer.situation != offer.situation {
+    // REQ IKE-SA-010
+    let doi = answer.doi == offer.doi || behaviour.has(Defect::IkeAcceptsAnyDoi);
+    if !doi || answer.situation != offer.situation {
         return Err(refused("DOI or situation"));
     }
     let lenient = behaviour.has(Defect::IkeTwoTransformsAccepted);

@@ -46,6 +46,10 @@ impl IkeEndpoint {
     ) -> Result<Next, Refusal> {
         let behaviour = &self.config.behaviour;
         check_path(exchange, path, behaviour)?;
+        // REQ IKE-MM-029
+        if message == exchange.pending && !behaviour.has(Defect::IkeReflectionAccepted) {
+            return Err(Refusal::keep(code::COOKIE_REFLECTED));
+        }
         let digest = digest(message);
         if exchange.last.as_ref().is_some_and(|last| last.digest == digest) {
             // REQ IKE-RTX-005
@@ -78,7 +82,9 @@ impl IkeEndpoint {
         let behaviour = &self.config.behaviour;
         match &exchange.state {
             State::SentOffer { .. } | State::SentShare { .. } | State::SentAll { .. } if encrypted => {
-                Err(Refusal::keep(code::FLAGS).with("encrypted too early"))
+                // REQ IKE-MM-013
+                let lost = behaviour.has(Defect::IkeOutOfOrderKills);
+                Err(Refusal { lost, ..Refusal::keep(code::FLAGS).with("encrypted too early") })
             }
             State::SentOffer { .. } => self.message_2(now, exchange, header, message, digest, path),
             State::SentShare { .. } => self.message_4(now, exchange, header, message, digest, path),
@@ -116,7 +122,9 @@ impl IkeEndpoint {
         let Some(last) = exchange.last.as_mut() else { return Err(Refusal::keep(code::DUPLICATE)) };
         // The initiator drives with its own timer.
         if exchange.role == Role::Initiator || last.times >= REPEATS {
-            return Err(Refusal::keep(code::DUPLICATE));
+            // REQ IKE-RTX-007
+            let lost = exchange.role == Role::Initiator && self.config.behaviour.has(Defect::IkeDuplicateAnswerKills);
+            return Err(Refusal { lost, ..Refusal::keep(code::DUPLICATE) });
         }
         last.times += 1;
         self.transmit(path, &last.answer, fragment);

@@ -42,8 +42,13 @@ impl IkeEndpoint {
         }
         // REQ IKE-RTX-003
         if exchange.sent >= self.config.retransmit.tries && !forever {
-            self.drop_exchange(&exchange, false);
+            let kept = behaviour.has(Defect::IkeLateAnswerAccepted);
             self.push_event(IkeEvent::Failed { sa: id, peer: exchange.path.peer, code: code::TIMEOUT });
+            if kept {
+                self.exchanges.insert(id, exchange);
+            } else {
+                self.drop_exchange(&exchange, false);
+            }
             return;
         }
         exchange.sent = exchange.sent.saturating_add(1);
