@@ -39,8 +39,8 @@ macro_rules! case {
     };
 }
 
-mod gm_pull;
 mod gm_phase1;
+mod gm_pull;
 mod gm_push;
 mod ks_phase1;
 mod ks_pull;
@@ -48,17 +48,6 @@ mod ks_push;
 
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
-    gm_pull::answers::CASES,
-    gm_pull::attributes::CASES,
-    gm_pull::copies::CASES,
-    gm_pull::keys::CASES,
-    gm_pull::legal::CASES,
-    gm_pull::lengths::CASES,
-    gm_pull::lifetime::CASES,
-    gm_pull::request::CASES,
-    gm_pull::sequence::CASES,
-    gm_pull::servers::CASES,
-    gm_push::ack::CASES,
     gm_phase1::answers::CASES,
     gm_phase1::certificates::CASES,
     gm_phase1::dpd::CASES,
@@ -72,6 +61,17 @@ pub(crate) const MODULES: &[&[Case]] = &[
     gm_phase1::servers::CASES,
     gm_phase1::shares::CASES,
     gm_phase1::suites::CASES,
+    gm_pull::answers::CASES,
+    gm_pull::attributes::CASES,
+    gm_pull::copies::CASES,
+    gm_pull::keys::CASES,
+    gm_pull::legal::CASES,
+    gm_pull::lengths::CASES,
+    gm_pull::lifetime::CASES,
+    gm_pull::request::CASES,
+    gm_pull::sequence::CASES,
+    gm_pull::servers::CASES,
+    gm_push::ack::CASES,
     gm_push::content::CASES,
     gm_push::delete::CASES,
     gm_push::form::CASES,
