@@ -81,7 +81,8 @@ impl SelectArgs {
     fn context(&self) -> Done<Context> {
         let mut context = Context::default();
         if let Some(path) = &self.ics {
-            context.ics = Ics::parse(&read(path)?).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            context.ics =
+                Ics::parse(&read(path)?).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
             let contradictions = context.ics.contradictions();
             if !contradictions.is_empty() {
                 return Err(Failure::usage(format!("{}: {}", path.display(), contradictions.join("; "))));
@@ -105,7 +106,9 @@ impl Selection {
 fn parse(words: &[String]) -> Done<Filter> {
     Filter::parse_any(words).or_else(|error| {
         let joined = words.join(" ");
-        if words.len() > 1 && let Ok(filter) = Filter::parse(&joined) {
+        if words.len() > 1
+            && let Ok(filter) = Filter::parse(&joined)
+        {
             return Ok(filter);
         }
         Err(Failure::usage(error))

@@ -29,7 +29,8 @@ impl Reference {
             lines += &format!("defects = [{}]\n", quoted(self.defects.iter().map(|defect| defect.name()).collect()));
         }
         if !self.variants.is_empty() {
-            lines += &format!("variants = [{}]\n", quoted(self.variants.iter().map(|variant| variant.name()).collect()));
+            lines +=
+                &format!("variants = [{}]\n", quoted(self.variants.iter().map(|variant| variant.name()).collect()));
         }
         lines
     }

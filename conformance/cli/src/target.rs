@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicU32;
 use hallmark_catalogue::{Subject, suggest};
 use hallmark_control::behaviour::{Defect, Variant};
 use hallmark_probe::world::Role;
+use hallmark_runner::Worlds;
 use hallmark_runner::lab_world::LabWorlds;
 use hallmark_runner::process::{FixedDevice, ProcessLauncher};
 use hallmark_runner::socket_world::{Addressing, NETWORKS, SocketWorlds};
-use hallmark_runner::Worlds;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Done, Failure};
@@ -48,13 +48,11 @@ impl FromStr for Target {
             Some(("exec", command)) if !command.trim().is_empty() => {
                 Ok(Self::Exec(command.split_whitespace().map(str::to_owned).collect()))
             }
-            Some(("udp", address)) if address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
-                Ok(Self::Device(address.to_owned()))
-            }
+            Some(("udp", address)) if !address.is_empty() => Ok(Self::Device(address.to_owned())),
             _ => {
                 let word = text.split(':').next().unwrap_or(text);
                 let hint = suggest::did_you_mean(word, ["lab", "process", "exec", "udp"]);
-                Err(format!("expected lab, process, exec:COMMAND or udp:HOST:PORT{hint}"))
+                Err(format!("expected lab, process, exec:COMMAND or udp:HOST[:PORT]{hint}"))
             }
         }
     }
@@ -178,7 +176,10 @@ impl TargetArgs {
                     _ => vec![own_program()?],
                 };
                 let name = if own { "process".to_owned() } else { program_name(command.first()) };
-                subject.insert("product".to_owned(), if own { "hallmark reference process".to_owned() } else { command.join(" ") });
+                subject.insert(
+                    "product".to_owned(),
+                    if own { "hallmark reference process".to_owned() } else { command.join(" ") },
+                );
                 subject.insert("clock_rate".to_owned(), rate.to_string());
                 let folder = Folder::make()?;
                 let mut launcher = ProcessLauncher::new(command, folder.path.clone(), reference.test_lines());
@@ -219,7 +220,12 @@ impl TargetArgs {
                 let name = format!("{}-{}", role.as_str().to_lowercase(), at.ip());
                 let launcher = FixedDevice { role: role_of(role), declared };
                 Ok(Bench {
-                    worlds: Box::new(SocketWorlds { launcher, addressing, clock_rate: rate, serial: AtomicU32::new(0) }),
+                    worlds: Box::new(SocketWorlds {
+                        launcher,
+                        addressing,
+                        clock_rate: rate,
+                        serial: AtomicU32::new(0),
+                    }),
                     world: "device",
                     name,
                     subject,
@@ -232,8 +238,11 @@ impl TargetArgs {
 
     /// Reads the switches of the reference.
     fn reference(&self) -> Done<Reference> {
-        if !matches!(self.target, Target::Lab | Target::Process) && !(self.defect.is_empty() && self.variant.is_empty()) {
-            return Err(Failure::usage("--defect and --variant switch the reference: use them with --target lab or process"));
+        let switched = !self.defect.is_empty() || !self.variant.is_empty();
+        if switched && !matches!(self.target, Target::Lab | Target::Process) {
+            return Err(Failure::usage(
+                "--defect and --variant switch the reference: use them with --target lab or process",
+            ));
         }
         Ok(Reference {
             defects: self.defect.iter().map(|name| defect(name)).collect::<Done<_>>()?,
@@ -272,9 +281,12 @@ impl TargetArgs {
         if let Some(setup) = &self.setup {
             words.extend(["--setup".to_owned(), setup.display().to_string()]);
         }
-        for (name, values) in
-            [("--tester", &self.tester), ("--multicast", &self.multicast), ("--defect", &self.defect), ("--variant", &self.variant)]
-        {
+        for (name, values) in [
+            ("--tester", &self.tester),
+            ("--multicast", &self.multicast),
+            ("--defect", &self.defect),
+            ("--variant", &self.variant),
+        ] {
             if !values.is_empty() {
                 words.extend([name.to_owned(), values.join(",")]);
             }
@@ -325,7 +337,8 @@ pub(crate) fn with_port(text: &str) -> Done<SocketAddr> {
 }
 
 fn own_program() -> Done<String> {
-    let path = std::env::current_exe().map_err(|error| Failure::preflight(format!("cannot find this program: {error}")))?;
+    let path =
+        std::env::current_exe().map_err(|error| Failure::preflight(format!("cannot find this program: {error}")))?;
     path.to_str().map(str::to_owned).ok_or_else(|| Failure::preflight(format!("{} is no text", path.display())))
 }
 

@@ -155,7 +155,9 @@ impl<W: Write> Console<W> {
             _ => {
                 self.clear()?;
                 let (done, total) = (self.progress.done, self.progress.total);
-                let reason = if plain { String::new() } else { format!("\n        {}", clean(&result.reason)) };
+                // Why a case does not apply is what one asks first.
+                let told = !plain || result.verdict == Verdict::Na;
+                let reason = if told { format!("\n             {}", clean(&result.reason)) } else { String::new() };
                 let word = self.paint(result.word(), &format!("{:>12}", result.word()));
                 let secs = result.wall_ms as f64 / 1000.0;
                 let title = clean(&result.title);

@@ -59,7 +59,8 @@ impl Launcher for ProcessLauncher {
         let control = self.folder.join(format!("{serial}.sock"));
         std::fs::write(&file, self.config_text(config, &control, clock_rate))
             .map_err(|e| failed("cannot write the configuration", e))?;
-        let (program, first) = self.command.split_first().ok_or_else(|| Unavailable::Failed("no program given".into()))?;
+        let (program, first) =
+            self.command.split_first().ok_or_else(|| Unavailable::Failed("no program given".into()))?;
         let mut child = Command::new(program)
             .args(first)
             .arg(match role {
@@ -162,7 +163,8 @@ impl Launcher for FixedDevice {
         if role != self.role {
             return Err(Unavailable::NotHere(format!("the device was declared as {:?}, not as {role:?}", self.role)));
         }
-        let wanted: toml::Table = config.parse().map_err(|e| Unavailable::Failed(format!("case configuration: {e}")))?;
+        let wanted: toml::Table =
+            config.parse().map_err(|e| Unavailable::Failed(format!("case configuration: {e}")))?;
         let declared: toml::Table =
             self.declared.parse().map_err(|e| Unavailable::Failed(format!("declared configuration: {e}")))?;
         match difference("", &wanted, &declared) {
@@ -225,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_declared_device_runs_only_the_cases_that_fit_its_configuration() {
-        let device = FixedDevice { role: Role::Ks, declared: "listen = [\"a\"]\n[[group]]\nid = 1\nlkh = false\n".into() };
+        let device =
+            FixedDevice { role: Role::Ks, declared: "listen = [\"a\"]\n[[group]]\nid = 1\nlkh = false\n".into() };
         let launch = |text: &str| device.launch(Role::Ks, text, 1.0).map(|_| ()).map_err(|e| e.to_string());
         assert_eq!(launch("listen = [\"a\"]\n[[group]]\nid = 1\nsigning_key = \"x\"\n[test]\nseed = \"\"\n"), Ok(()));
         let refused = launch("listen = [\"a\"]\n[[group]]\nid = 1\nlkh = true\n").expect_err("differs");

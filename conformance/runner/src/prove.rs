@@ -97,8 +97,7 @@ pub fn prove(
         ..Proof::default()
     };
     let attempts = attempts(plan);
-    let case_plan =
-        Plan { cases: Vec::new(), seed: plan.seed, jobs: 1, repeat: 1, retries: 0, max_fail: None };
+    let case_plan = Plan { cases: Vec::new(), seed: plan.seed, jobs: 1, repeat: 1, retries: 0, max_fail: None };
     let next = AtomicUsize::new(0);
     let mut cells: BTreeMap<usize, Cell> = BTreeMap::new();
     std::thread::scope(|scope| {

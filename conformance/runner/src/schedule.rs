@@ -166,12 +166,7 @@ pub fn run_case(case: &'static Case, plan: &Plan, worlds: &dyn Worlds, stop: &At
 }
 
 /// Makes one attempt; nothing when the run was stopped meanwhile.
-fn run_attempt(
-    case: &'static Case,
-    worlds: &dyn Worlds,
-    rng: Rng,
-    stop: &AtomicBool,
-) -> Option<(Outcome, Transcript)> {
+fn run_attempt(case: &'static Case, worlds: &dyn Worlds, rng: Rng, stop: &AtomicBool) -> Option<(Outcome, Transcript)> {
     let mut outcome = Outcome::default();
     if let Some((leaf, value)) = worlds.lacks(&case.info) {
         outcome.not_applicable(leaf, value);

@@ -289,7 +289,8 @@ impl<L: Launcher> World for SocketWorld<'_, L> {
 
     fn send_ip(&mut self, packet: Vec<u8>) -> Result<(), Unavailable> {
         if self.raw.is_none() {
-            let raw = RawIp::open().map_err(|e| Unavailable::NotHere(format!("whole IP packets cannot be sent: {e}")))?;
+            let raw =
+                RawIp::open().map_err(|e| Unavailable::NotHere(format!("whole IP packets cannot be sent: {e}")))?;
             self.raw = Some(raw);
         }
         if let Some(raw) = &self.raw {

@@ -100,7 +100,12 @@ impl Transcript {
         for entry in &self.entries {
             let _ = match entry {
                 Entry::Datagram { at, sent, src, dst, payload, .. } => {
-                    writeln!(out, "{at} {} {src} {dst} {}", if *sent { "sent" } else { "received" }, hex::encode(payload))
+                    writeln!(
+                        out,
+                        "{at} {} {src} {dst} {}",
+                        if *sent { "sent" } else { "received" },
+                        hex::encode(payload)
+                    )
                 }
                 Entry::Packet { at, octets, .. } => writeln!(out, "{at} packet {}", hex::encode(octets)),
                 Entry::Note { at, text } => writeln!(out, "{at} note {text}"),

@@ -120,7 +120,8 @@ fn trace(cases: &[&'static CaseInfo], spec: Option<&str>, open: bool, format: Tr
     if markdown {
         text += "| sheet | requirements | judged | exempt | open |\n|---|---:|---:|---:|---:|\n";
     } else {
-        let _ = writeln!(text, "{:8}  {:>12}  {:>6}  {:>6}  {:>6}", "SHEET", "REQUIREMENTS", "JUDGED", "EXEMPT", "OPEN");
+        let _ =
+            writeln!(text, "{:8}  {:>12}  {:>6}  {:>6}  {:>6}", "SHEET", "REQUIREMENTS", "JUDGED", "EXEMPT", "OPEN");
     }
     for (sheet, row) in coverage.iter().filter(|(sheet, _)| spec.is_none_or(|wanted| wanted == *sheet)) {
         let _ = if markdown {

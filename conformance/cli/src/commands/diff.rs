@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use hallmark_catalogue::ExitCode;
-use hallmark_report::{Diff, Gate, files};
+use hallmark_report::{Diff, Gate};
 
-use crate::failure::{Done, Failure};
+use crate::commands::report::results;
+use crate::failure::Done;
 use crate::out;
 
 /// Compares two runs: regressions first.
@@ -34,8 +35,8 @@ enum DiffFormat {
 
 /// Runs the command.
 pub(crate) fn run(args: &DiffArgs) -> Done {
-    let old = files::read(&args.old).map_err(Failure::usage)?;
-    let new = files::read(&args.new).map_err(Failure::usage)?;
+    let old = results(&args.old)?;
+    let new = results(&args.new)?;
     let diff = Diff::between(&old, &new);
     out::print(&match args.format {
         DiffFormat::Text => diff.text(false),

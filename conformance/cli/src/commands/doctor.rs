@@ -190,8 +190,15 @@ fn disk() -> Finding {
         Ok(took) if took < Duration::from_millis(200) => {
             good("disk", format!("a verdict is durable in {:.1} ms", took.as_secs_f64() * 1000.0))
         }
-        Ok(took) => lacking("disk", State::Missing, format!("a verdict takes {} ms", took.as_millis()), "choose a faster folder with --out"),
-        Err(error) => lacking("disk", State::Bad, error, "run folders are written below runs/ unless --out says otherwise"),
+        Ok(took) => lacking(
+            "disk",
+            State::Missing,
+            format!("a verdict takes {} ms", took.as_millis()),
+            "choose a faster folder with --out",
+        ),
+        Err(error) => {
+            lacking("disk", State::Bad, error, "run folders are written below runs/ unless --out says otherwise")
+        }
     }
 }
 
@@ -204,7 +211,12 @@ fn clock() -> Finding {
     if late < Duration::from_millis(20) {
         good("clock", told)
     } else {
-        lacking("clock", State::Missing, told, "a busy host: use fewer --jobs or a lower --clock-rate over real sockets")
+        lacking(
+            "clock",
+            State::Missing,
+            told,
+            "a busy host: use fewer --jobs or a lower --clock-rate over real sockets",
+        )
     }
 }
 

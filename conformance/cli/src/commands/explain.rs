@@ -107,7 +107,8 @@ fn explain_case(case: &CaseInfo) -> String {
 fn explain_requirement(id: &str, cases: &[&'static CaseInfo]) -> String {
     let requirements = Requirements::embedded();
     let Some(requirement) = requirements.get(id) else { return String::new() };
-    let mut text = format!("{id}  {} for {}  ({})\n\n", requirement.word, requirement.subject.as_str(), requirement.source);
+    let mut text =
+        format!("{id}  {} for {}  ({})\n\n", requirement.word, requirement.subject.as_str(), requirement.source);
     wrap(&mut text, "", &requirement.statement);
     let _ = writeln!(text, "\nsheet    {}, {}", requirement.sheet, requirement.section);
     let judged = match requirement.judged_as() {

@@ -1,7 +1,7 @@
 //! `hallmark list`: which cases there are.
 
-use hallmark_catalogue::listing::{self, Format};
 use hallmark_catalogue::ExitCode;
+use hallmark_catalogue::listing::{self, Format};
 
 use crate::failure::Done;
 use crate::out;

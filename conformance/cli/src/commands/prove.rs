@@ -140,7 +140,14 @@ fn plan(args: &ProveArgs, selected: &[&'static Case], narrowed: bool) -> Done<Pr
     let only_defects = !args.defect.is_empty() && args.variant.is_empty() && !args.full;
     let cases = selected.iter().copied().filter(|case| !only_defects || concerned(case)).collect();
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    Ok(ProofPlan { cases, defects, variants, full: args.full, seed: args.seed, jobs: args.jobs.unwrap_or(cores).max(1) })
+    Ok(ProofPlan {
+        cases,
+        defects,
+        variants,
+        full: args.full,
+        seed: args.seed,
+        jobs: args.jobs.unwrap_or(cores).max(1),
+    })
 }
 
 /// Makes the kill matrix of what the attempts came to.
@@ -168,7 +175,8 @@ fn matrix(plan: &ProofPlan, proof: &Proof, args: &ProveArgs) -> KillMatrix {
     }
     for name in &plan.variants {
         let cells = proof.variants.get(name).map(Vec::as_slice).unwrap_or_default();
-        let punished = cells.iter().filter(|cell| is_punished(cell, proof)).map(|cell| format!("{} {}", cell.case, cell.verdict));
+        let punished =
+            cells.iter().filter(|cell| is_punished(cell, proof)).map(|cell| format!("{} {}", cell.case, cell.verdict));
         let describe = Variant::from_name(name).map_or("", Variant::describe);
         matrix.variant(name, describe, cells.len(), punished.collect());
     }

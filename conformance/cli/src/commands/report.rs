@@ -42,6 +42,12 @@ pub(crate) fn run(args: &ReportArgs) -> Done {
 
 /// Reads the results of a run; a run that was killed gets them, and every report, from its event log.
 pub(crate) fn results(run: &std::path::Path) -> Done<RunResults> {
+    if !run.exists() {
+        return Err(Failure::usage(format!(
+            "{}: there is no such run; name a run folder (runs/...) or its results.json",
+            run.display()
+        )));
+    }
     if !run.is_dir() || run.join("results.json").is_file() {
         return files::read(run).map_err(Failure::usage);
     }

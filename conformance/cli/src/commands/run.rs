@@ -139,8 +139,9 @@ impl FromStr for ReportCopy {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (format, path) = text.split_once(':').ok_or("expected FORMAT:PATH, such as junit:build/junit.xml")?;
-        let format = <ReportFormat as clap::ValueEnum>::from_str(format, false)
-            .map_err(|_| format!("unknown format `{format}`, expected json, junit, junit-strict, markdown, csv, tap or ctrf"))?;
+        let format = <ReportFormat as clap::ValueEnum>::from_str(format, false).map_err(|_| {
+            format!("unknown format `{format}`, expected json, junit, junit-strict, markdown, csv, tap or ctrf")
+        })?;
         if path.is_empty() {
             return Err("the path is missing".to_owned());
         }
@@ -308,12 +309,9 @@ impl<'a> Run<'a> {
             ..Manifest::default()
         };
         let look = match args.how.ui {
-            Ui::Auto => Look::choose(
-                if color.on() { "always" } else { "never" },
-                io::stdout().is_terminal(),
-                false,
-                columns(),
-            ),
+            Ui::Auto => {
+                Look::choose(if color.on() { "always" } else { "never" }, io::stdout().is_terminal(), false, columns())
+            }
             Ui::Plain => Look::Plain,
             Ui::Quiet => Look::Quiet,
         };
@@ -349,7 +347,11 @@ impl<'a> Run<'a> {
                 target: self.args.target.clone(),
             },
         )?;
-        for (name, path) in [("waivers.toml", &self.args.how.waivers), ("setup.toml", &self.args.target.setup), ("ics.toml", &self.args.select.ics)] {
+        for (name, path) in [
+            ("waivers.toml", &self.args.how.waivers),
+            ("setup.toml", &self.args.target.setup),
+            ("ics.toml", &self.args.select.ics),
+        ] {
             if let Some(path) = path {
                 self.folder.write(&format!("frozen/{name}"), std::fs::read(path)?)?;
             }
@@ -547,7 +549,11 @@ fn seed(text: &str) -> Result<u64, String> {
 /// Puts quotes around a word where a shell wants them.
 fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 fn wall() -> UnixTime {

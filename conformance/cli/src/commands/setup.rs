@@ -58,7 +58,9 @@ pub(crate) fn run(args: &SetupArgs) -> Done {
         return Err(Failure::usage(format!("no case for a {} called `{id}` asks for a configuration", args.role)));
     };
     out::line(format!("# {} of {total} cases for a {} ask for this configuration.", cases.len(), args.role));
-    out::line("# Keys and identities in it are test material; lifetimes are short so that a run ends in reasonable time.");
+    out::line(
+        "# Keys and identities in it are test material; lifetimes are short so that a run ends in reasonable time.",
+    );
     out::print(text);
     out::note(format!(
         "configure the device so, save this as setup.toml, then\n  hallmark run --target udp:{} --role {} --setup setup.toml --tester {}",

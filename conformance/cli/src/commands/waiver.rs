@@ -110,7 +110,9 @@ fn add(run: &std::path::Path, id: &str, issue: &str, owner: &str, days: i32) -> 
     let expect = match case.verdict {
         Verdict::Fail => "fail",
         Verdict::Warn => "warn",
-        other => return Err(Failure::usage(format!("{id} ended as {other}: only a failure or a warning can be waived"))),
+        other => {
+            return Err(Failure::usage(format!("{id} ended as {other}: only a failure or a warning can be waived")));
+        }
     };
     let today = today();
     let expires = today.checked_add(days.days()).map_err(Failure::usage)?;
