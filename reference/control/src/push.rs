@@ -229,7 +229,8 @@ pub(crate) fn read(
 
 /// Tells whether payloads of a type have a place in a PUSH.
 fn belongs(kind: PayloadType) -> bool {
-    [PayloadType::SEQ, PayloadType::DELETE, PayloadType::SA, PayloadType::KEY_DOWNLOAD, PayloadType::SIG].contains(&kind)
+    [PayloadType::SEQ, PayloadType::DELETE, PayloadType::SA, PayloadType::KEY_DOWNLOAD, PayloadType::SIG]
+        .contains(&kind)
 }
 
 // REQ GDOI-PL-070 GDOI-NEG-140

@@ -327,8 +327,7 @@ fn prefers(sa: &Sa, best: &Sa, now: Instant) -> bool {
 
 fn overlap(one: &[TrafficSelector], other: &[TrafficSelector]) -> bool {
     let ranges = |a: AddressRange, b: AddressRange| a.first <= b.last && b.first <= a.last;
-    one == other
-        || one.iter().any(|a| other.iter().any(|b| ranges(a.src, b.src) && ranges(a.dst, b.dst)))
+    one == other || one.iter().any(|a| other.iter().any(|b| ranges(a.src, b.src) && ranges(a.dst, b.dst)))
 }
 
 impl AddressRange {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use hallmark_core::{Code, Instant, Limits, Now, UnixTime};
 use hallmark_crypto::{KeyKind, Secret};
 use hallmark_wire::gdoi::{
-    Dialect, GdoiSa, Gap, IpsecTek, KeyDownload, KeyPacket, LkhDownload, LkhKey, SaAttribute, SaKek, SaTek, Selector,
+    Dialect, Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhDownload, LkhKey, SaAttribute, SaKek, SaTek, Selector,
     TekBody, gap_attr, kd_type, kek_attr, kek_key, lkh_key, sid_key, tek_attr, tek_key,
 };
 use hallmark_wire::isakmp::{Attribute, Attributes, IdType};

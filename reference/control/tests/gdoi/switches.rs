@@ -393,23 +393,6 @@ fn tampered_pushes(world: &mut World) {
     world.run(secs(30));
 }
 
-/// Nobody answers but the second server, which comes late.
-fn dead_servers(world: &mut World) {
-    world.stop(0);
-    let held = world.nodes[3].take();
-    world.run(secs(400));
-    world.nodes[3] = held;
-    world.run(secs(200));
-}
-
-/// Authorization changes while the members try.
-fn authorization(world: &mut World) {
-    world.run(secs(60));
-    world.command(0, KsCommand::Revoke { group: GROUP, identity: identity(0) });
-    world.gm_command(1, GmCommand::ClearSa);
-    world.run(secs(60));
-}
-
 /// Authorization is withdrawn between M1 and M3.
 fn late_revocation(world: &mut World) {
     world.run(Duration::from_millis(37));
@@ -454,15 +437,6 @@ fn new_counter_mode(world: &mut World) {
     world.run(secs(30));
 }
 
-/// Members come back often enough to use up sender ids.
-fn many_registrations(world: &mut World) {
-    world.run(secs(5));
-    for round in 0..12 {
-        world.gm_command(1 + round % 2, GmCommand::Register);
-        world.run(secs(10));
-    }
-}
-
 /// Members are removed one after the other from a tree of many.
 fn removals(world: &mut World) {
     let behaviour = match &world.nodes[1] {
@@ -502,20 +476,6 @@ fn strict_member(world: &mut World) {
         world.add_gm(config);
     }
     world.run(secs(100));
-}
-
-/// The server restarts, and its members notice only when they ask.
-fn restart(world: &mut World) {
-    world.run(secs(5));
-    let config = match &world.nodes[0] {
-        Some(Node::Ks(ks)) => ks.config().clone(),
-        _ => unreachable!("node 0 is a key server"),
-    };
-    world.command(0, KsCommand::Rekey { group: GROUP });
-    world.run(secs(5));
-    let _ = config;
-    world.gm_command(1, GmCommand::Register);
-    world.run(secs(30));
 }
 
 /// A registration that finds the same KEK, with an M4 from before the latest PUSH.
