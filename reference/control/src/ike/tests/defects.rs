@@ -1110,6 +1110,12 @@ fn every_defect_shows_on_the_wire() {
     for defect in [Defect::IkeStripsSecretZeros, Defect::IkeStripsPublicZeros, Defect::IkeLaxSignaturePadding] {
         left.remove(&defect);
     }
+    // These need a peer that crafts an answer; the conformance cases of a member's phase 1 have one.
+    for defect in
+        [Defect::IkeReflectionAccepted, Defect::IkeZeroResponderCookieAccepted, Defect::IkeLateAnswerAccepted]
+    {
+        left.remove(&defect);
+    }
     for (name, script) in SCRIPTS {
         for side in [Side::I, Side::R] {
             let base = seen(*script, side, Behaviour::conforming());
