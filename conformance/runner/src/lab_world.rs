@@ -174,7 +174,12 @@ impl World for LabWorld<'_> {
         self.record(true, &datagram);
         match self.host_of(datagram.src.ip()) {
             Some(host) => self.lab.send(host, datagram),
-            None => self.note("not sent: the source is no address of the tester"),
+            None => {
+                // What never left proves nothing: the silence after it would be the tester's own.
+                let what = format!("not sent: {} is no address of the tester", datagram.src);
+                self.note(&what);
+                self.transcript.fault = Some(what);
+            }
         }
     }
 

@@ -202,6 +202,10 @@ fn run_attempt(case: &'static Case, worlds: &dyn Worlds, rng: Rng, stop: &Atomic
     }
     let transcript = world.finish();
     if let Some(fault) = &transcript.fault {
+        // A world that failed is often why a precondition was not met, and nothing that was seen in it counts.
+        if outcome.trouble.as_ref().is_some_and(|trouble| trouble.kind == TroubleKind::Inconclusive) {
+            outcome.trouble = None;
+        }
         outcome.trouble(TroubleKind::Infra, fault.clone());
     }
     Some((outcome, transcript))

@@ -264,18 +264,29 @@ impl<L: Launcher> World for SocketWorld<'_, L> {
 
     fn address(&self, party: Party) -> SocketAddr {
         // A device's wire may have fewer ends than a case asks for; sending from the unspecified address then fails
-        // and the case ends inconclusive.
+        // and the case ends as an error.
         self.addresses.get(&party).copied().unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))
     }
 
     fn send(&mut self, datagram: Datagram) {
-        if !self.ports.addresses().any(|open| open == datagram.src) {
+        let nowhere = datagram.src.ip().is_unspecified();
+        if !nowhere && !self.ports.addresses().any(|open| open == datagram.src) {
             // Answers come back to the port that was sent from.
             let _ = self.listen(datagram.src);
         }
         let now = self.clock.now();
         if let Err(error) = self.ports.send(&datagram) {
-            self.transcript.entries.push(Entry::Note { at: now.mono, text: format!("send failed: {error}") });
+            // What never left proves nothing: the silence after it would be the tester's own.
+            let what = if nowhere {
+                "the tester has too few addresses for this case: name more of them with --tester".to_owned()
+            } else {
+                format!("the tester could not send from {} to {}: {error}", datagram.src, datagram.dst)
+            };
+            self.note(&what);
+            if self.transcript.fault.is_none() {
+                self.transcript.fault = Some(what);
+            }
+            return;
         }
         self.transcript.entries.push(Entry::Datagram {
             at: now.mono,
