@@ -212,8 +212,8 @@ pub fn decide_with(case: &CaseInfo, outcome: &Outcome, requirements: &Requiremen
 
 /// Settles several attempts at one case: returns the position of the attempt that counts and whether they disagree.
 ///
-/// A failure counts whatever came after it. Otherwise the first attempt with a verdict on the subject counts, and
-/// without one the last attempt.
+/// A failure counts whatever came before or after it, and without one a warning does. Otherwise the first attempt with
+/// a verdict on the subject counts, and without one the last attempt.
 #[must_use]
 pub fn settle(attempts: &[Verdict]) -> Option<(usize, bool)> {
     let last = attempts.len().checked_sub(1)?;
@@ -221,6 +221,7 @@ pub fn settle(attempts: &[Verdict]) -> Option<(usize, bool)> {
     let counts = attempts
         .iter()
         .position(|v| *v == Verdict::Fail)
+        .or_else(|| attempts.iter().position(|v| *v == Verdict::Warn))
         .or_else(|| attempts.iter().position(|v| !v.may_be_retried()))
         .unwrap_or(last);
     Some((counts, flaky))

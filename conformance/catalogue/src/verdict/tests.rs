@@ -90,6 +90,8 @@ fn a_failure_is_never_retried_away() {
     assert!(![Pass, Warn, Fail, Verdict::Na, Verdict::Info].iter().any(|v| v.may_be_retried()));
     assert_eq!(settle(&[Fail, Pass]), Some((0, true)));
     assert_eq!(settle(&[Error, Fail, Pass]), Some((1, true)));
+    assert_eq!(settle(&[Pass, Warn, Pass]), Some((1, true)));
+    assert_eq!(settle(&[Warn, Fail]), Some((1, true)));
     assert_eq!(settle(&[Error, Pass]), Some((1, true)));
     assert_eq!(settle(&[Error, Inconclusive]), Some((1, true)));
     assert_eq!(settle(&[Pass]), Some((0, false)));
