@@ -518,6 +518,8 @@ macro_rules! gdoi_defects {
                 "Counts a copy of the latest PUSH as one more.";
             GmUnicastEveryOther => "gm_unicast_every_other", "MCAST-009",
                 "Takes only PUSHes with odd numbers by unicast when the policy says multicast.";
+            GmClashDropsKek => "gm_clash_drops_kek", "GDOI-NEG-167",
+                "Drops the KEK when a PUSH brings an SPI in use with other keys.";
             GmCookiesIgnored => "gm_cookies_ignored", "GDOI-NEG-131",
                 "Tries its KEK on every PUSH, whatever the cookies.";
             GmExchangeTypeIgnored => "gm_exchange_type_ignored", "GDOI-NEG-135",

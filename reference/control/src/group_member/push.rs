@@ -50,8 +50,8 @@ impl GroupMember {
         let header = message.header;
         let kek = self.find_kek(header)?;
         if self.behaviour.has(Defect::GmPushSourcePinned)
-            && self.home.and_then(|home| self.config.servers.get(home)).map(|home| home.address.ip())
-                != Some(message.path.peer.ip())
+            && self.home.and_then(|home| self.config.servers.get(home)).map(|home| home.address)
+                != Some(message.path.peer)
         {
             return Err(code::PUSH_KEK);
         }
@@ -218,7 +218,8 @@ impl GroupMember {
         let mut plan =
             Plan { deletes: push.deletes, policy: None, new_kek: None, sas: Vec::new(), left_out: false, sids: None };
         let rules = self.rules(self.home.unwrap_or(0), false);
-        if rules.has(Defect::GmUnknownDeleteRefused) && plan.deletes.iter().any(|delete| self.deletes_stranger(delete)) {
+        if rules.has(Defect::GmUnknownDeleteRefused) && plan.deletes.iter().any(|delete| self.deletes_stranger(delete))
+        {
             return Err(code::PUSH_DELETE);
         }
         let (Some(sa), Some(kd)) = (push.sa.as_deref(), push.kd.as_deref()) else {
@@ -552,6 +553,9 @@ impl GroupMember {
         self.bad_message(code);
         if self.behaviour.has(Defect::RecoveryStorm) && code == code::PUSH_KEK {
             self.start_registration(now, "retry");
+        }
+        if self.behaviour.has(Defect::GmClashDropsKek) && code == code::SAT_CONFLICT {
+            self.remove_kek(now, "deleted");
         }
         let signature = code == code::PUSH_SIGNATURE;
         if self.behaviour.has(Defect::GmAckAfterBadSig)
