@@ -4,6 +4,7 @@ use hallmark_core::Duration;
 use hallmark_probe::ks::{AckSeen, AckStyle, KsScript, PushSpec, deletion};
 use hallmark_probe::step::Step;
 use hallmark_probe::world::Party;
+use hallmark_wire::gdoi::Selector;
 use hallmark_wire::isakmp::{ExchangeType, IdType, PayloadType};
 
 use super::kit::{Bench, Rule, acks_at, kek_of};
@@ -324,7 +325,9 @@ fn payloads(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn way_back(cx: &mut Cx<'_>) -> Flow {
-    let mut bench = Bench::fresh(cx, |_| {}, |_| {})?;
+    // Port 0 in the SAK leaves the source port of rekeys open.
+    let any_port = Selector::from_ip(cx.tester(0).ip());
+    let mut bench = Bench::fresh(cx, |_| {}, |script| kek_of(script, |kek| kek.src = Some(any_port)))?;
     let subject = cx.subject();
     let mut other = cx.tester(0);
     other.set_port(other.port().wrapping_add(1_000));

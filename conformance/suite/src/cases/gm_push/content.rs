@@ -8,11 +8,11 @@ use hallmark_probe::group::{Flow as Traffic, Kek, Tek};
 use hallmark_probe::keys;
 use hallmark_probe::ks::PushSpec;
 use hallmark_probe::tamper::Tamper;
-use hallmark_wire::gdoi::{TekBody, gap_attr, kd_type, kek_attr, kek_key, sid_key, tek_attr, tek_key};
+use hallmark_wire::gdoi::{Selector, TekBody, gap_attr, kd_type, kek_attr, kek_key, sid_key, tek_attr, tek_key};
 use hallmark_wire::isakmp::{Attribute, Attributes, PayloadType};
 use hallmark_wire::raw::{Field, RawMessage};
 
-use super::kit::{Bench, Rule, Sas, Wrong, advisory, tek_lifetime};
+use super::kit::{Bench, Rule, Sas, Wrong, advisory, kek_of, tek_lifetime};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::scene::ACK_WINDOW;
@@ -173,6 +173,27 @@ pub(crate) const CASES: &[Case] = &[
         catches: ["gm_deaf_after_bad_sig"],
         cost: 30,
         run: flood,
+    },
+    case! {
+        "PUSHG-054", "gdoi.push", Should, Gm,
+        title: "an SPI in use with other keys is refused or replaced, and the member works on",
+        purpose: "Two keys under one SPI: whatever the member decides, it must decide once for both directions and stay \
+                  in the group.",
+        requirements: ["GDOI-NEG-167"],
+        sources: ["RFC 6407 §5.5.1"],
+        catches: ["gm_clash_drops_kek"],
+        cost: 20,
+        run: spi_clash,
+    },
+    case! {
+        "PUSHG-055", "gdoi.push", Must, Gm,
+        title: "port 0 in the SAK leaves the source port of rekeys open",
+        purpose: "Servers behind port translation, and those that rekey from a port of their own, announce 0.",
+        requirements: ["GDOI-PL-024"],
+        sources: ["RFC 6407 §5.3"],
+        catches: ["gm_push_source_pinned"],
+        cost: 15,
+        run: any_source_port,
     },
     case! {
         "REKEY-030", "gdoi.push", Must, Gm,
@@ -632,5 +653,41 @@ fn delays(cx: &mut Cx<'_>) -> Flow {
     let end = Sas::ask(cx)?;
     let observed = format!("at 67 s of 60 s: old {}", words(&end, old));
     cx.check("push.deactivated", DTD, !end.accepted.contains(&old), "the old SA is gone", observed);
+    bench.finish(cx)
+}
+
+fn spi_clash(cx: &mut Cx<'_>) -> Flow {
+    let mut bench = Bench::standard(cx)?;
+    for what in ["the SPI of the newest SA with other keys", "the same again"] {
+        let spi = cx.have(bench.scene.ks.script.group.teks.last().map(|tek| tek.spi), "there is no TEK")?;
+        let clash = Tek { spi, ..bench.next_tek() };
+        let next = bench.last() + 1;
+        let push = bench.scene.push(cx, PushSpec::tek(clash).seq(next).commit(false))?;
+        bench.set_last(next);
+        let taken = bench.scene.ack(cx, &push).is_some();
+        cx.world.note(if taken { "the clash is accepted" } else { "the clash is refused" });
+        let valid = bench.rekey();
+        let alive = bench.acked(cx, valid)?.is_some();
+        let observed = format!("{what}: {}", if alive { "acknowledged" } else { "no acknowledgement" });
+        let expected = "the next valid PUSH is acknowledged";
+        cx.check("push.spi-clash-survived", &["GDOI-NEG-167"], alive, expected, observed);
+        if !alive {
+            return Err(crate::Stop::Judged);
+        }
+    }
+    bench.finish(cx)
+}
+
+fn any_source_port(cx: &mut Cx<'_>) -> Flow {
+    const RULE: Rule = Rule::new("push.any-source-port", &["GDOI-PL-024"]);
+    let any_port = Selector::from_ip(cx.tester(0).ip());
+    let mut bench = Bench::with(cx, |script| kek_of(script, |kek| kek.src = Some(any_port)))?;
+    let mut from = cx.tester(0);
+    for step in [1_000, 2_000] {
+        from.set_port(from.port().wrapping_add(step));
+        cx.world.listen(from)?;
+        let spec = bench.rekey().from(from);
+        bench.accept(cx, &RULE, "from another port", spec)?;
+    }
     bench.finish(cx)
 }

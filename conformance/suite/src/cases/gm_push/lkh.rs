@@ -94,7 +94,7 @@ pub(crate) const CASES: &[Case] = &[
         "LKHG-007", "gdoi.lkh", Should, Gm,
         title: "LKH keys of another type than the KEK are refused",
         purpose: "The whole tree uses the cipher of the KEK; another type has another length.",
-        requirements: ["GDOI-NEG-173"],
+        requirements: ["GDOI-NEG-173", "GDOI-LKH-013"],
         sources: ["RFC 6407 §5.3.2"],
         catches: ["gm_lkh_key_type_ignored"],
         cost: 20,

@@ -75,7 +75,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a unicast copy of a rekey of a multicast group is treated in one way",
         purpose: "Servers may serve a member that multicast does not reach by unicast. Either answer is fine, as long as \
                   it is the same each time.",
-        requirements: ["REKEY-020", "GDOI-PUSH-061"],
+        requirements: ["MCAST-009", "GDOI-PUSH-061"],
         sources: ["getvpn §9.6"],
         catches: ["gm_unicast_every_other"],
         needs: [Multicast],
