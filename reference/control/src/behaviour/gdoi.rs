@@ -416,6 +416,10 @@ macro_rules! gdoi_defects {
                 "Drops its keys on a PULL message that it did not ask for.";
             GmClearPullTaken => "gm_clear_pull_taken", "GDOI-P1-001",
                 "Takes an M2 that comes in clear.";
+            GmPushPortPinned => "gm_push_port_pinned", "GDOI-PL-024",
+                "Takes PUSH messages only from the port of its server.";
+            GmLkhRepeatsTaken => "gm_lkh_repeats_taken", "GDOI-NEG-113",
+                "Takes the last of several LKH arrays.";
             GmNoFailover => "gm_no_failover", "REG-004",
                 "Tries no other server when the first one fails.";
             GmServerOrderIgnored => "gm_server_order_ignored", "REG-003",

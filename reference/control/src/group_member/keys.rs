@@ -243,7 +243,8 @@ fn read_kek_packet(
             _ if rules.ignores_unknown() => continue,
             _ => return Err(code::KD_ATTRIBUTE),
         };
-        if place.replace(octets).is_some() {
+        // REQ GDOI-NEG-113
+        if place.replace(octets).is_some() && !(lkh && rules.has(Defect::GmLkhRepeatsTaken)) {
             return Err(code::KD_REPEATED);
         }
     }

@@ -55,6 +55,13 @@ impl GroupMember {
         {
             return Err(code::PUSH_KEK);
         }
+        // REQ GDOI-PL-024: the source port of the SAK may be 0, which is no port to compare with.
+        if self.behaviour.has(Defect::GmPushPortPinned)
+            && self.home.and_then(|home| self.config.servers.get(home)).map(|home| home.address.port())
+                != Some(message.path.peer.port())
+        {
+            return Err(code::PUSH_KEK);
+        }
         // REQ GDOI-PUSH-043 GDOI-NEG-142
         if !self.behaviour.has(Defect::GmNoSeqcheck) && self.recent.place(message.message).is_some() {
             return Err(code::PUSH_DUPLICATE);

@@ -107,12 +107,12 @@ pub(crate) const CASES: &[Case] = &[
         catches: ["gm_attribute_form_ignored"],
         cost: 170,
         run: |cx| policies_refused(cx, Rule::new("pull.form-refused", &["GDOI-NEG-086", "GDOI-NEG-087"]), vec![
-            ("KEK_KEY_LIFETIME of 2 octets", sak(|sak| attr::to_variable(&mut sak.attributes, kek_attr::KEY_LIFETIME, 2))),
-            ("KEK_KEY_LIFETIME of 8 octets", sak(|sak| attr::to_variable(&mut sak.attributes, kek_attr::KEY_LIFETIME, 8))),
+            ("KEK_KEY_LIFETIME of 2 octets", variable(kek_attr::KEY_LIFETIME, 2)),
+            ("KEK_KEY_LIFETIME of 8 octets", variable(kek_attr::KEY_LIFETIME, 8)),
             ("KEK_KEY_LIFETIME 0", sak(|sak| {
                 attr::replace(&mut sak.attributes, Attribute::u32(kek_attr::KEY_LIFETIME, 0));
             })),
-            ("KEK_ALGORITHM as a variable one", sak(|sak| attr::to_variable(&mut sak.attributes, kek_attr::ALGORITHM, 2))),
+            ("KEK_ALGORITHM as a variable one", variable(kek_attr::ALGORITHM, 2)),
         ]),
     },
     case! {
@@ -215,6 +215,11 @@ pub(crate) const CASES: &[Case] = &[
 
 fn sak(change: fn(&mut SaKek)) -> Tamper {
     Tamper::content(move |m| edit::sak(m, change))
+}
+
+/// Writes a KEK attribute in variable form with so many octets.
+fn variable(class: u16, len: usize) -> Tamper {
+    Tamper::content(move |m| edit::sak(m, |sak| attr::to_variable(&mut sak.attributes, class, len)))
 }
 
 fn sat(change: fn(&mut SaTek)) -> Tamper {

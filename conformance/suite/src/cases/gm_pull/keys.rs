@@ -1,11 +1,12 @@
 //! Message 4: keys that must not be installed.
 
 use hallmark_probe::edit::{self, attributes as attr};
+use hallmark_probe::group::lkh_path;
 use hallmark_probe::keys;
 use hallmark_probe::step::Step;
 use hallmark_probe::tamper::Tamper;
 use hallmark_probe::{SidPlan, Tek};
-use hallmark_wire::gdoi::{KeyPacket, kd_type, kek_key, sid_key, tek_key};
+use hallmark_wire::gdoi::{KeyPacket, kd_type, kek_key, lkh_key, sid_key, tek_key};
 use hallmark_wire::isakmp::{Attribute, Attributes, PayloadType};
 
 use super::kit::{Bench, Rule, keys_refused};
@@ -45,7 +46,7 @@ pub(crate) const CASES: &[Case] = &[
         sources: ["RFC 6407 §3.2", "RFC 6407 §5.7"],
         catches: ["gm_seq_length_ignored"],
         cost: 250,
-        run: |cx| keys_refused(cx, Rule::new("pull.m4-payloads-refused", &["GDOI-NEG-102", "GDOI-NEG-105", "GDOI-NEG-106"]), vec![
+        run: |cx| keys_refused(cx, PAYLOADS, vec![
             ("KD in front of SEQ", Tamper::content(|m| edit::swap(m, PayloadType::SEQ, PayloadType::KEY_DOWNLOAD))),
             ("no KD", Tamper::content(|m| edit::remove(m, PayloadType::KEY_DOWNLOAD))),
             ("SEQ of length 7", Tamper::content(|m| edit::set_body(m, PayloadType::SEQ, vec![0; 3]))),
@@ -149,7 +150,22 @@ pub(crate) const CASES: &[Case] = &[
         cost: 350,
         run: sender_ids,
     },
+    case! {
+        "PULLG-048", "gdoi.lkh", Should, Gm,
+        title: "a doubled key hierarchy is refused",
+        purpose: "With two paths through the tree, the next rekey is unwrapped with the keys of one and taken for the \
+                  other.",
+        requirements: ["GDOI-NEG-113"],
+        sources: ["RFC 6407 §5.6.3"],
+        catches: ["gm_lkh_repeats_taken"],
+        needs: [Setup],
+        cost: 90,
+        run: doubled_hierarchy,
+    },
 ];
+
+/// The payloads that message 4 has to have.
+const PAYLOADS: Rule = Rule::new("pull.m4-payloads-refused", &["GDOI-NEG-102", "GDOI-NEG-105", "GDOI-NEG-106"]);
 
 fn kek(change: fn(&mut KeyPacket)) -> Tamper {
     Tamper::content(move |m| edit::packet(m, kd_type::KEK, change))
@@ -291,5 +307,28 @@ fn sender_ids(cx: &mut Cx<'_>) -> Flow {
             ),
         ],
     )?;
+    bench.finish(cx)
+}
+
+fn doubled_hierarchy(cx: &mut Cx<'_>) -> Flow {
+    let mut bench = Bench::standard(cx)?;
+    let kek = bench.ks().script.group.kek.clone();
+    let kek = cx.have(kek, "the script has no KEK")?;
+    let path = lkh_path(bench.ks().rng(), &kek, 3);
+    bench.ks().script.group.lkh = Some(path);
+    let rule = Rule::new("pull.doubled-hierarchy-refused", &["GDOI-NEG-113"]);
+    let array = Tamper::content(|m| {
+        edit::packet(m, kd_type::LKH, |packet| {
+            let array = packet.attributes.iter().find(|attribute| attribute.class == lkh_key::DOWNLOAD).cloned();
+            packet.attributes.0.extend(array);
+        });
+    });
+    let packet = Tamper::content(|m| {
+        edit::kd(m, |kd| {
+            let packet = kd.packets.iter().find(|packet| packet.kd_type == kd_type::LKH).cloned();
+            kd.packets.extend(packet);
+        });
+    });
+    bench.refuse_keys(cx, &rule, vec![("two DOWNLOAD_ARRAYs", array), ("two LKH packets", packet)])?;
     bench.finish(cx)
 }

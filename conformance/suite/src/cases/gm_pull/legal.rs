@@ -1,5 +1,7 @@
 //! Answers that a group member has to take although they look unusual.
 
+use std::net::SocketAddr;
+
 use hallmark_crypto::{CipherAlg, HashAlg};
 use hallmark_probe::edit::{self, attributes as attr};
 use hallmark_probe::group::{Flow as Traffic, Kek};
@@ -24,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
         sources: ["RFC 6407 §5.3", "RFC 6407 §5.5.1"],
         catches: ["gm_ignorable_refused"],
         cost: 90,
-        run: |cx| accepted(cx, Rule::new("pull.ignorable-ignored", &["GDOI-PL-029", "GDOI-NEG-083", "GDOI-PL-048"]), vec![
+        run: |cx| accepted(cx, IGNORABLE, vec![
             m2("KEK_MANAGEMENT_ALGORITHM 1", Tamper::content(|m| edit::sak(m, |sak| {
                 attr::set(&mut sak.attributes, kek_attr::MANAGEMENT_ALGORITHM, 1);
             }))),
@@ -130,7 +132,37 @@ pub(crate) const CASES: &[Case] = &[
             ("90 entries", |script| flows(script, 90), None),
         ]),
     },
+    case! {
+        "PULLG-077", "gdoi.pull", Must, Gm,
+        title: "a source port of 0 in the SAK does not bind the PUSH to a port",
+        purpose: "Servers behind a translator or with several processes push from a port that they do not know \
+                  beforehand; they say so by 0.",
+        requirements: ["GDOI-PL-024"],
+        sources: ["RFC 6407 §5.3"],
+        catches: ["gm_push_port_pinned"],
+        cost: 20,
+        run: source_port_zero,
+    },
 ];
+
+/// What RFC 6407 tells a member to ignore.
+const IGNORABLE: Rule = Rule::new("pull.ignorable-ignored", &["GDOI-PL-029", "GDOI-NEG-083", "GDOI-PL-048"]);
+
+fn source_port_zero(cx: &mut Cx<'_>) -> Flow {
+    let mut bench = Bench::standard(cx)?;
+    let (own, member) = (cx.tester(0), cx.subject());
+    bench.ks().tamper(Step::Pull2, Tamper::content(|m| edit::sak(m, |sak| sak.src.port = 0)));
+    bench.register(cx)?;
+    // The SAK names the member's own address as the destination; only the source is open.
+    let other = SocketAddr::new(own.ip(), own.port() ^ 1);
+    cx.world.listen(other)?;
+    let tek = bench.ks().fresh_tek();
+    let push = bench.scene.push(cx, PushSpec::tek(tek).from(other))?;
+    let acked = bench.scene.ack(cx, &push).is_some();
+    let observed = format!("from {other} to {member}: {}", if acked { "acknowledged" } else { "no acknowledgement" });
+    cx.check("pull.source-port-zero", &["GDOI-PL-024"], acked, "a PUSH from any port is acknowledged", observed);
+    bench.finish(cx)
+}
 
 fn m2(what: &'static str, tamper: Tamper) -> Legal {
     (what, |_| {}, Some((Step::Pull2, tamper)))

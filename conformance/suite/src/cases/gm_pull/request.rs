@@ -31,7 +31,8 @@ pub(crate) const CASES: &[Case] = &[
         purpose: "Key servers take these messages apart by position; an extra flag or another order is refused by some \
                   and misread by others.",
         requirements: ["GDOI-PULL-001", "GDOI-PULL-003", "GDOI-PULL-005", "GDOI-PULL-006", "GDOI-PULL-007",
-            "GDOI-PULL-008", "GDOI-PULL-012", "GDOI-P1-008", "GDOI-P1-018", "GDOI-PL-002", "GDOI-PL-003", "GDOI-PL-077"],
+            "GDOI-PULL-008", "GDOI-PULL-012", "GDOI-P1-008", "GDOI-P1-018", "GDOI-PL-002", "GDOI-PL-003",
+            "GDOI-PL-077"],
         sources: ["RFC 6407 §3.2", "RFC 6407 §3.2.1"],
         catches: ["gm_commit_flag_set"],
         cost: 10,

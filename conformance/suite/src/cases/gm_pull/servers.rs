@@ -169,7 +169,7 @@ fn wrap_around(cx: &mut Cx<'_>) -> Flow {
     cx.measure("phase 1 attempts at the first server in 300 s", to_f64(first), "");
     cx.measure("phase 1 attempts at the second server in 300 s", to_f64(second), "");
     let observed = format!("{first} and {second} attempts in 300 s");
-    // An attempt with its repetitions takes half a minute; one every five seconds is the most that can be called bounded.
+    // An attempt with its repetitions takes half a minute; more than one in five seconds cannot be called bounded.
     let bounded = first + second <= 60;
     cx.check("pull.rate-bounded", &["REG-005"], bounded, "at most one attempt in 5 s on average", observed);
     other.answer_all();
