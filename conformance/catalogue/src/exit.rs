@@ -87,9 +87,10 @@ impl ExitCode {
     #[must_use]
     pub fn of_run<'a>(results: impl IntoIterator<Item = &'a CaseResult>, state: &RunState) -> Self {
         let mut codes = Vec::new();
-        let mut ran = 0;
+        let (mut ran, mut applied) = (0, 0);
         for result in results {
             ran += 1;
+            applied += usize::from(result.verdict != Verdict::Na);
             if result.is_unexpected(state.deny_warn) {
                 codes.push(Self::Unexpected);
             } else if matches!(result.verdict, Verdict::Error | Verdict::Inconclusive) {
@@ -101,7 +102,8 @@ impl ExitCode {
         } else if ran == 0 {
             codes.push(if state.selected == 0 && state.allow_empty { Self::Ok } else { Self::Nothing });
         } else {
-            codes.push(Self::Ok);
+            // Where nothing applies nothing was judged: a device that is configured otherwise must not look good.
+            codes.push(if applied == 0 { Self::Nothing } else { Self::Ok });
         }
         if !state.dry_run && (state.interrupted || ran < state.selected) {
             codes.push(Self::Incomplete);
@@ -159,6 +161,8 @@ mod tests {
         use Verdict::{Error, Fail, Inconclusive, Info, Na, Pass, Warn};
         let plain = RunState::default();
         assert_eq!(code(&[Pass, Warn, Na, Info], plain), 0);
+        assert_eq!(code(&[Na, Na], plain), 4, "nothing applied");
+        assert_eq!(code(&[Na, Error], plain), 3);
         assert_eq!(code(&[Pass, Warn], RunState { deny_warn: true, ..plain }), 1);
         assert_eq!(code(&[Pass, Fail, Error], plain), 1);
         assert_eq!(code(&[Pass, Error], plain), 3);

@@ -276,6 +276,12 @@ pub fn next(results: &RunResults, folder: Option<&str>) -> Option<String> {
             format!("hallmark rerun {folder} {}", if error { "--error" } else { "--inconclusive" })
         }
         (ExitCode::Incomplete, Some(folder)) => format!("hallmark rerun {folder} --not-run"),
+        // Nothing applied: the report says why.
+        (ExitCode::Nothing, Some(folder))
+            if !results.cases.is_empty() && first(&|case| case.verdict != Verdict::Na).is_none() =>
+        {
+            format!("less {folder}/report.md")
+        }
         (ExitCode::Nothing, _) => "hallmark list".to_owned(),
         (ExitCode::Ok, Some(folder)) => match first(&|case| case.verdict == Verdict::Warn) {
             Some(case) => format!("hallmark explain {}", case.id),
