@@ -11,6 +11,9 @@ use crate::failure::{Done, Failure};
 use crate::out;
 use crate::target::{role_of, with_port};
 
+/// Ends of the tester that a case may speak from.
+const ENDS: usize = 12;
+
 /// Writes the configuration that most cases ask for, with the addresses of your wire: configure the device so and hand
 /// the file in with `hallmark run --target udp:... --setup FILE`.
 #[derive(clap::Args, Debug)]
@@ -68,5 +71,11 @@ pub(crate) fn run(args: &SetupArgs) -> Done {
         args.role.as_str().to_lowercase(),
         args.tester.join(",")
     ));
+    if args.tester.len() < ENDS {
+        let witness = if args.role == Subject::Ks { ", and the last one shows that a KS is alive" } else { "" };
+        out::note(format!(
+            "cases speak from up to {ENDS} addresses{witness}: name that many after --tester, or cases end as errors"
+        ));
+    }
     Ok(ExitCode::Ok)
 }
