@@ -136,7 +136,8 @@ pub struct FilterError {
 impl fmt::Display for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let column = self.text.get(..self.at).map_or(0, |before| before.chars().count());
-        write!(f, "{}\n  {}\n  {:column$}^", self.message, self.text, "")
+        // Not a width: the formatter refuses widths beyond 65,535, and a filter may be longer.
+        write!(f, "{}\n  {}\n  {}^", self.message, self.text, " ".repeat(column))
     }
 }
 

@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Source, locate};
 
+/// Characters of a line that an excerpt shows.
+const WIDEST: usize = 120;
+
 /// Is a mistake in a configuration: where it is, what is wrong, and what was probably meant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigError {
@@ -78,9 +81,10 @@ impl fmt::Display for ConfigError {
         write!(f, ": {}", self.message)?;
         if let (Some((line, column)), Some(excerpt)) = (self.position, &self.excerpt) {
             let number = line.to_string();
-            let before = usize::try_from(column - 1).unwrap_or_default();
-            let shown: String = excerpt.line.chars().take(120).collect();
-            let marks = "^".repeat(excerpt.marked.min(120_usize.saturating_sub(before)).max(1));
+            let shown: String = excerpt.line.chars().take(WIDEST).collect();
+            // What lies beyond the end of the excerpt is marked there, however far away it is.
+            let before = usize::try_from(column - 1).unwrap_or_default().min(WIDEST);
+            let marks = "^".repeat(excerpt.marked.min(WIDEST.saturating_sub(before)).max(1));
             write!(f, "\n  {number} | {shown}\n  {:1$} | ", "", number.len())?;
             write!(f, "{:before$}{marks}", "")?;
         }
