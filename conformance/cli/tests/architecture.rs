@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("runner", &["core", "wire", "crypto", "lab", "net", "catalogue", "evidence", "probe", "suite"]),
     ("dissect", &["core", "wire", "crypto", "evidence"]),
     ("report", &["core", "wire", "catalogue", "evidence"]),
-    ("fuzz", &["core", "wire", "crypto", "control", "catalogue", "node", "lab"]),
+    ("fuzz", &["core", "wire", "crypto", "control", "catalogue", "node", "dissect"]),
     (
         "cli",
         &[

@@ -1,0 +1,161 @@
+//! What holds for a machine whatever it is fed with.
+
+use std::time::Duration;
+
+use hallmark_control::status::{CommonStatus, Phase1Status};
+use hallmark_control::{EventKind, GroupMember, KeyServer};
+use hallmark_core::{Datagram, Instant, Now};
+use hallmark_wire::isakmp::Header;
+
+use crate::session::at;
+
+/// Calls of `handle_timeout` that one input may cause.
+const TIMEOUTS: u32 = 3_000;
+
+/// Is a machine under test.
+pub(crate) trait Machine {
+    fn datagram(&mut self, now: Now, datagram: &Datagram);
+    fn timeout(&mut self, now: Now);
+    fn next(&self) -> Option<Instant>;
+    fn transmit(&mut self) -> Option<Datagram>;
+    fn event(&mut self) -> Option<EventKind>;
+    /// Checks the status and gives what both roles have.
+    fn status(&self, now: Now) -> CommonStatus;
+}
+
+impl Machine for KeyServer {
+    fn datagram(&mut self, now: Now, datagram: &Datagram) {
+        self.handle_datagram(now, datagram);
+    }
+
+    fn timeout(&mut self, now: Now) {
+        self.handle_timeout(now);
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+
+    fn transmit(&mut self) -> Option<Datagram> {
+        self.poll_transmit()
+    }
+
+    fn event(&mut self) -> Option<EventKind> {
+        self.poll_event().map(|event| event.kind)
+    }
+
+    fn status(&self, now: Now) -> CommonStatus {
+        let status = Self::status(self, now);
+        serde_json::to_string(&status).expect("the status can be shown");
+        for group in &status.groups {
+            let members = limit(&status.common, "members");
+            assert!(group.member_count <= members, "{} members, {members} are allowed", group.member_count);
+            assert!(group.teks.len() <= 64, "{} TEKs", group.teks.len());
+        }
+        status.common
+    }
+}
+
+impl Machine for GroupMember {
+    fn datagram(&mut self, now: Now, datagram: &Datagram) {
+        self.handle_datagram(now, datagram);
+    }
+
+    fn timeout(&mut self, now: Now) {
+        self.handle_timeout(now);
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+
+    fn transmit(&mut self) -> Option<Datagram> {
+        self.poll_transmit()
+    }
+
+    fn event(&mut self) -> Option<EventKind> {
+        self.poll_event().map(|event| event.kind)
+    }
+
+    fn status(&self, now: Now) -> CommonStatus {
+        let status = Self::status(self, now);
+        serde_json::to_string(&status).expect("the status can be shown");
+        let teks = limit(&status.common, "teks");
+        assert!(status.sas.len() <= teks, "{} SAs, {teks} are allowed", status.sas.len());
+        status.common
+    }
+}
+
+fn limit(status: &CommonStatus, name: &str) -> usize {
+    status.limits.get(name).map_or(0, |limit| *limit as usize)
+}
+
+/// Drives a machine and watches it.
+pub(crate) struct Watched<M> {
+    pub(crate) machine: M,
+    pub(crate) now: Now,
+    timeouts: u32,
+}
+
+impl<M: Machine> Watched<M> {
+    pub(crate) const fn new(machine: M, now: Now) -> Self {
+        Self { machine, now, timeouts: 0 }
+    }
+
+    /// Hands in a datagram; gives how many datagrams came out.
+    pub(crate) fn datagram(&mut self, datagram: &Datagram) -> usize {
+        self.machine.datagram(self.now, datagram);
+        self.drain()
+    }
+
+    /// Lets time pass, with every timeout at its time.
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        let end = self.now.mono + duration;
+        while let Some(next) = self.machine.next().filter(|next| *next <= end) {
+            self.timeouts += 1;
+            if self.timeouts > TIMEOUTS {
+                break;
+            }
+            self.now = at(self.now.mono.max(next));
+            self.machine.timeout(self.now);
+            let next = self.machine.next();
+            assert!(next.is_none_or(|next| next > self.now.mono), "the machine spins at {:?}", self.now.mono);
+            self.drain();
+        }
+        self.now = at(end);
+    }
+
+    /// Takes all output, and holds it and the status against the limits.
+    pub(crate) fn drain(&mut self) -> usize {
+        let status = self.machine.status(self.now);
+        let queue = limit(&status, "output_queue");
+        let mut sent = 0;
+        while let Some(datagram) = self.machine.transmit() {
+            sent += 1;
+            assert!(sent <= queue, "more than {queue} datagrams at once");
+            well_formed(&datagram);
+        }
+        let mut events = 0;
+        while let Some(event) = self.machine.event() {
+            events += 1;
+            assert!(events <= queue, "more than {queue} events at once");
+            let _ = (event.code(), event.level());
+        }
+        let Phase1Status { half_open, established, in_reassembly } = status.phase1;
+        assert!(half_open <= limit(&status, "half_open"), "{half_open} half-open exchanges");
+        assert!(established <= limit(&status, "phase1_sas"), "{established} phase 1 SAs");
+        assert!(in_reassembly <= limit(&status, "reassembly_octets"), "{in_reassembly} messages in reassembly");
+        sent
+    }
+}
+
+/// Asserts that what a machine sends is a message, behind a non-ESP marker where it must be, or a keepalive.
+fn well_formed(datagram: &Datagram) {
+    let payload = datagram.payload.as_slice();
+    if payload == [0xff] {
+        return;
+    }
+    let payload = payload.strip_prefix(&[0; 4]).filter(|_| datagram.src.port() == 4500).unwrap_or(payload);
+    let header = Header::decode(payload).expect("a machine sends messages");
+    assert_eq!(header.length as usize, payload.len(), "a machine sends a wrong length");
+}

@@ -1,0 +1,307 @@
+//! The inputs that the corpora begin with, made from captures, vectors and the recorded session.
+
+use hallmark_core::UnixTime;
+use hallmark_wire::capture::{PcapngWriter, ip_payload, link_type, read};
+use hallmark_wire::ip::{fragment_ipv4, parse_udp, too_big_packet, udp_packet};
+use hallmark_wire::isakmp::Header;
+
+use crate::dissect::FIXTURES;
+use crate::sealed::Sealer;
+use crate::session::{GM_TOML, ks_text, session};
+
+const MALFORMED: &str = include_str!("../../../fixtures/vectors/ikev1-malformed.json");
+const APPENDIX: &str = include_str!("../../../fixtures/vectors/gdoi-appendix-a.txt");
+
+type Seeds = Vec<(String, Vec<u8>)>;
+
+/// Makes the first inputs of a target, each with a name.
+#[must_use]
+pub fn seeds(target: &str) -> Seeds {
+    match target {
+        "wire_ip" => wire_ip(),
+        "wire_isakmp" => wire_isakmp(),
+        "wire_gdoi" => wire_gdoi(),
+        "raw" => raw(),
+        "capture" => capture(),
+        "dissect" => dissect(),
+        "filter" => texts(FILTERS),
+        "ks_config" => vec![("whole".to_owned(), ks_text().into_bytes()), ("least".to_owned(), KS_LEAST.into())],
+        "gm_config" => vec![("whole".to_owned(), GM_TOML.into()), ("least".to_owned(), GM_LEAST.into())],
+        "waivers" => texts(WAIVERS),
+        "ks_responder" | "gm_member" => machine(),
+        "decrypt_then_parse" => [0, 2, 4, 1, 3, 5, 7].into_iter().flat_map(sealed).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Gives the IP packets of the stored captures.
+fn packets() -> Vec<Vec<u8>> {
+    let frames = FIXTURES.iter().flat_map(|(file, _)| read(file).expect("a stored capture can be read"));
+    frames.filter_map(|frame| Some(ip_payload(frame.link_type, &frame.octets)?.to_vec())).collect()
+}
+
+/// Gives the UDP payloads of the stored captures and of the recorded session.
+fn datagrams() -> Vec<Vec<u8>> {
+    let captured = packets().into_iter().filter_map(|packet| Some(parse_udp(&packet).ok()?.payload));
+    let recorded = session().to_ks.iter().chain(&session().to_gm).map(|(_, datagram)| datagram.payload.clone());
+    captured.chain(recorded).collect()
+}
+
+/// Gives the malformed datagrams of the vectors with their names.
+fn malformed() -> Seeds {
+    let file: serde_json::Value = serde_json::from_str(MALFORMED).expect("the vectors are JSON");
+    let cases = file["cases"].as_array().expect("cases");
+    let case = |case: &serde_json::Value| {
+        let octets = hex::decode(case["datagram"].as_str()?).ok()?;
+        Some((case["id"].as_str()?.to_owned(), octets)).filter(|(_, octets)| octets.len() < 4_000)
+    };
+    cases.iter().filter_map(case).collect()
+}
+
+fn numbered(name: &str, inputs: impl IntoIterator<Item = Vec<u8>>) -> Seeds {
+    inputs.into_iter().enumerate().map(|(n, input)| (format!("{name}-{n:02}"), input)).collect()
+}
+
+fn texts(list: &[&str]) -> Seeds {
+    numbered("text", list.iter().map(|text| text.as_bytes().to_vec()))
+}
+
+fn wire_ip() -> Seeds {
+    let with_mtu = |mtu: u16, packet: &[u8]| [&mtu.to_be_bytes(), packet].concat();
+    let mut inputs: Vec<Vec<u8>> = packets().iter().step_by(9).take(8).map(|packet| with_mtu(576, packet)).collect();
+    let mut datagram = session().to_gm[4].1.clone();
+    let v4 = udp_packet(&datagram, 7, false);
+    inputs.extend(fragment_ipv4(&v4, 200).iter().map(|piece| with_mtu(68, piece)));
+    inputs.extend(too_big_packet([10, 0, 0, 9].into(), 576, &v4).iter().map(|packet| with_mtu(1_280, packet)));
+    datagram.src = "[2001:db8::1]:848".parse().expect("an address");
+    datagram.dst = "[2001:db8::2]:848".parse().expect("an address");
+    let v6 = udp_packet(&datagram, 7, true);
+    inputs.push(with_mtu(1_280, &v6));
+    let pieces = hallmark_wire::ip::fragment_ipv6(&v6, 200, 9);
+    inputs.extend(pieces.iter().take(2).map(|piece| with_mtu(100, piece)));
+    let reporter = "2001:db8::9".parse().expect("an address");
+    inputs.extend(too_big_packet(reporter, 1_280, &v6).iter().map(|packet| with_mtu(1_280, packet)));
+    numbered("packet", inputs)
+}
+
+fn wire_isakmp() -> Seeds {
+    let mut seeds = malformed();
+    seeds.extend(numbered("datagram", datagrams().into_iter().step_by(4).take(16)));
+    // The chain alone, behind the type of its first payload.
+    let chains = datagrams().into_iter().filter_map(|datagram| {
+        let header = Header::decode(&datagram).ok()?;
+        let clear = header.flags.0 & 1 == 0;
+        clear.then(|| [&[header.next.0], datagram.get(Header::LEN..).unwrap_or_default()].concat())
+    });
+    seeds.extend(numbered("chain", chains.step_by(3).take(12)));
+    seeds.extend(numbered("opened", Sealer::get().opened()));
+    seeds
+}
+
+fn wire_gdoi() -> Seeds {
+    let mut seeds = numbered("chain", Sealer::get().opened());
+    seeds.extend(numbered("body", Sealer::get().bodies()));
+    for line in APPENDIX.lines() {
+        let Some((name, value)) = line.split_once(" = ") else { continue };
+        let Ok(octets) = hex::decode(value.trim()) else { continue };
+        let payload = ["SAK", "GAP", "SAT", "SA_payload", "KP_", "SEQ", ".SA", ".KD", "D_"]
+            .iter()
+            .any(|part| name.contains(part));
+        if !payload || octets.len() < 5 || octets.len() > 2_000 {
+            continue;
+        }
+        let short = name.replace('.', "-").to_lowercase();
+        seeds.push((format!("appendix-{short}"), octets.clone()));
+        // The body behind the generic header.
+        seeds.push((format!("appendix-{short}-body"), [&[1], octets.get(4..).unwrap_or_default()].concat()));
+    }
+    seeds
+}
+
+fn raw() -> Seeds {
+    let mut seeds: Seeds = malformed().into_iter().step_by(4).collect();
+    seeds.extend(numbered("datagram", datagrams().into_iter().step_by(6).take(10)));
+    seeds.extend(numbered("opened", Sealer::get().opened()));
+    seeds
+}
+
+fn capture() -> Seeds {
+    let mut seeds = numbered("pcap", FIXTURES.iter().map(|(file, _)| file.iter().copied().take(2_000).collect()));
+    let mut writer = PcapngWriter::new(Vec::new()).expect("memory takes everything");
+    let interface = writer.add_interface("gm1", link_type::RAW).expect("memory takes everything");
+    writer.secrets(1, b"not a secret").expect("memory takes everything");
+    for (n, packet) in packets().iter().take(3).enumerate() {
+        let comment = (n == 1).then_some("a remark");
+        writer.packet(interface, UnixTime::from_secs(n as i64), packet, comment).expect("the interface was added");
+    }
+    seeds.push(("pcapng".to_owned(), writer.into_inner()));
+    seeds
+}
+
+fn dissect() -> Seeds {
+    let mut inputs = Vec::new();
+    for fixture in 0..FIXTURES.len() as u8 {
+        // No change at all, one changed octet in the file, and a frame each lost, repeated, swapped and changed.
+        inputs.push(vec![fixture, 0b0100 | (fixture & 1), 0]);
+        inputs.push(vec![fixture, 0b0110, 1, 1, 0, 0x40, 0]);
+        for kind in 0..4 {
+            inputs.push(vec![fixture, 0b1001, 1, 0, 2, 0, 4, kind, 1, 0, 40, 1, 0]);
+        }
+    }
+    let mut made = vec![0, 0b1100];
+    for datagram in datagrams().into_iter().step_by(5).take(6) {
+        made.push(8);
+        made.extend((datagram.len() as u16).to_be_bytes());
+        made.extend(datagram);
+    }
+    inputs.push(made);
+    inputs.push([&[1, 0], FIXTURES[1].0].concat());
+    numbered("capture", inputs)
+}
+
+fn machine() -> Seeds {
+    let mut inputs = Vec::new();
+    for prefix in 0..7 {
+        // A changed datagram, a copy from elsewhere, a sealed message, time, a command.
+        inputs.push(vec![prefix, 0, 0, prefix, 1, 0, 30, 1, 0, 1, 6, 60, 1]);
+        inputs.push(vec![prefix, 3, 0, prefix, 20, 2, 6, 200, 1, 7, 0, prefix, 6, 100, 2]);
+        inputs.push(vec![prefix, 3, 0, 0, 31, 3, 3, 0, prefix, 9, 0, 6, 200, 3]);
+        for choice in [0, 1, 2, 4] {
+            inputs.push(vec![prefix, 5, 0, prefix, choice, 40, 0, 1, 1, 0, 0, 1, 2, 1, 6, 10, 1]);
+        }
+        for kind in 0..5 {
+            inputs.push(vec![prefix, 4, kind, 2, 0, 6, 30, 1, 4, kind, 2, 0, 0, 0, 2, 0, 7, 0, kind]);
+            inputs.push(vec![
+                prefix,
+                7,
+                0,
+                kind * 2,
+                6,
+                11,
+                1,
+                4,
+                kind,
+                2,
+                1,
+                0,
+                40,
+                1,
+                0,
+                6,
+                255,
+                2,
+                7,
+                0,
+                kind * 2 + 1,
+                0,
+            ]);
+        }
+    }
+    for datagram in malformed().into_iter().map(|(_, octets)| octets).step_by(6) {
+        let mut input = vec![5, 2, 8];
+        input.extend((datagram.len() as u16).to_be_bytes());
+        input.extend(datagram);
+        inputs.push(input);
+    }
+    numbered("session", inputs)
+}
+
+/// Sealed messages for one choice of machine and prefix: each kind untouched, edited, and made of the input alone.
+fn sealed(choice: u8) -> Seeds {
+    let mut inputs = Vec::new();
+    for kind in 0..5 {
+        let id: &[u8] = if kind == 0 || (kind == 1 && choice & 1 == 0) { &[0, 0, 0, 9] } else { &[] };
+        inputs.push([&[choice, kind], id, &[2, 0]].concat());
+        inputs.push([&[choice, kind], id, &[2, 2, 0, 20, 1, 0, 0, 60, 4, 2]].concat());
+        inputs.push([&[choice, kind], id, &[0, 8, 0, 12, 11, 0, 0, 4, 11, 0, 0, 4, 0, 0, 0, 4]].concat());
+    }
+    numbered(&format!("sealed-{choice}"), inputs)
+}
+
+const FILTERS: &[&str] = &[
+    "all()",
+    "none()",
+    "id(KS-P1-*)",
+    "id(KS-P1-001, GM-PUSH-00?)",
+    "level(must) and subject(ks) - needs(raw-ip)",
+    "not (area(push) or area(pull)) and cost(<30)",
+    "req(GDOI-PUSH-007) or spec(ikev1)",
+    "title(/rekey|delete/) and verdict(fail)",
+    "role(gm) & !source(rfc6407) | cap(lkh)",
+    "((((id(a)))))",
+    "not not not id(b)",
+    "defect(ks_push_unsigned) - node(os=ios-xe)",
+];
+
+const WAIVERS: &[&str] = &[
+    r#"schema = "hallmark.waivers/1"
+[[waiver]]
+id = "W-0001"
+test = "KS-P1-*"
+check = "answers"
+when = "node(os=ios-xe) and not subject(gm)"
+expect = "warn"
+signature = "silence"
+reason = "a known fault"
+issue = "BUG-1"
+owner = "somebody"
+created = 2026-01-31
+expires = 2027-01-31
+renewals = 1
+max_renewals = 2
+"#,
+    r#"[[waiver]]
+id = "W-0002"
+test = "GM-PUSH-001"
+check = "accepts"
+signature = "other"
+reason = "r"
+issue = "i"
+owner = "o"
+created = "2026-02-28"
+expires = "2026-03-01"
+"#,
+];
+
+const KS_LEAST: &str = r#"schema = "hallmark.ks/1"
+listen = ["[2001:db8::1]:848"]
+allow_weak = ["3des", "sha1", "modp1024"]
+identity = { type = "fqdn", value = "ks.example" }
+[phase1]
+proposals = ["3des-sha1-modp1024-psk"]
+[[peer]]
+address = "::/0"
+psk_hex = "00ff"
+compat = ["doi1", "sat-addresses-reversed", "seq-window-32"]
+[[group]]
+id = 0
+[[group.tek]]
+protocol = "esp"
+transform = "3des-cbc"
+auth = "hmac-sha1"
+mode = "transport"
+direction = "receiver-only"
+acl = ["permit ip any any"]
+[group.kek]
+cipher = "3des"
+sig_hash = "sha1"
+transport = "multicast"
+multicast = "[ff05::1]:848"
+"#;
+
+const GM_LEAST: &str = r#"schema = "hallmark.gm/1"
+listen = "[2001:db8::2]:848"
+[phase1]
+proposals = ["aes256-sha512-ecp521-psk"]
+retransmit = { initial_ms = 1, factor = 1.0, cap_ms = 1, tries = 1 }
+[[server]]
+address = "[2001:db8::1]:848"
+psk = "x"
+identities = ["dn:CN=ks1", "key-id:7"]
+[group]
+id = 4294967295
+acceptable_kek_ciphers = ["des"]
+acceptable_transforms = ["aes128-cbc/hmac-sha256", "ah/hmac-sha1"]
+unrequested_acks = "cisco"
+reregister = { lead_secs = 0, jitter_secs = 0, min_interval_secs = 0, retry_initial_secs = 0, retry_cap_secs = 0 }
+"#;
