@@ -103,6 +103,32 @@ fn until(pair: &mut Pair, stop: usize) -> Vec<Vec<u8>> {
     pair.wire.iter().map(|d| d.payload.clone()).collect()
 }
 
+/// Answers that an initiator has to leave alone.
+fn stray_answers(script: &mut Script) {
+    if script.side == Side::R {
+        return;
+    }
+    // Its own message 3 comes back.
+    let mut pair = script.pair(config_i(), config_r());
+    let wire = until(&mut pair, 4);
+    script.feed(&mut pair, &wire[2]);
+    // Message 2 comes without a responder cookie.
+    let mut pair = script.pair(config_i(), config_r());
+    let mut wire = until(&mut pair, 2);
+    wire[1][8..16].fill(0);
+    script.feed(&mut pair, &wire[1]);
+    // Message 2 comes when the exchange has been given up.
+    let mut pair = script.pair(config_i(), config_r());
+    let wire = until(&mut pair, 2);
+    script.run(&mut pair, 120, |_, _| false);
+    script.feed(&mut pair, &wire[1]);
+    // Message 2 comes twice.
+    let mut pair = script.pair(config_i(), config_r());
+    let wire = until(&mut pair, 4);
+    script.feed(&mut pair, &wire[1]);
+    script.run(&mut pair, 5, |_, _| false);
+}
+
 fn ordinary(script: &mut Script) {
     for lifetime in [100, 70_000] {
         let dpd = Some(Duration::from_secs(20));
@@ -1091,6 +1117,7 @@ const SCRIPTS: &[Named] = &[
     ("flood", flood),
     ("aggressive", aggressive),
     ("ordinary", ordinary),
+    ("stray answers", stray_answers),
     ("suites", suites),
     ("proofs", proofs),
     ("certificates", certificates),
