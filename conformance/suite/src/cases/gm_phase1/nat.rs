@@ -172,6 +172,10 @@ fn marker_missing(cx: &mut Cx<'_>) -> Flow {
     moved(&scene)?;
     needs(cx, &scene, &vendor_id::DPD[..14], "gm.dpd")?;
     scene.ks.untamper();
+    scene.ks.serve_for(cx.world, WINDOW);
+    if scene.ks.sa().is_none() {
+        return Err(Stop::NotSupported("gm.keeps-phase-1".to_owned(), "false".to_owned()));
+    }
     let query = sent(scene.ks.compose_r_u_there(3))?;
     let member = cx.have(scene.ks.members.last().cloned(), "no member registered")?;
     cx.world.send(Datagram::new(member.local, member.address, query));
