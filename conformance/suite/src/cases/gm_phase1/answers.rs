@@ -1,14 +1,15 @@
 //! Message 2: the answer to the offer, and the headers and payload chains of answers.
 
+use hallmark_core::Datagram;
 use hallmark_probe::edit;
 use hallmark_probe::edit::attributes;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::{Suite, class};
 use hallmark_probe::tamper::{Tamper, octets};
-use hallmark_wire::isakmp::{Attribute, PayloadType, SecurityAssociation, Transform};
+use hallmark_wire::isakmp::{Attribute, Attributes, PayloadType, SecurityAssociation, Transform};
 use hallmark_wire::raw::RawMessage;
 
-use super::kit::{Trial, Wrong, answers_accepted, answers_refused, completes, start};
+use super::kit::{Trial, WINDOW, Wrong, answers_accepted, answers_refused, completes, start, words};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 
@@ -90,7 +91,7 @@ pub(crate) const CASES: &[Case] = &[
         purpose: "Servers return 3600 seconds in two octets or in four, however they were offered. The value counts.",
         requirements: ["IKE-SA-018"],
         sources: ["RFC 2409 App. A"],
-        catches: ["ike_reencoded_answer_refused"],
+        catches: ["ike_reencoded_answer_refused", "ike_variable_as_tv_refused"],
         needs: [Setup],
         run: reencoded,
     },
@@ -278,6 +279,15 @@ pub(crate) const CASES: &[Case] = &[
             answers_refused(cx, &Trial::new("phase1.attribute-overrun", &["IKE-SA-022"], Step::Main2), wrong)
         },
     },
+    case! {
+        "IKEI-054", "gdoi.robustness", Must, Gm,
+        title: "datagrams shorter than a header are dropped",
+        purpose: "They belong to no exchange, and an answer to them would make the member a reflector.",
+        requirements: ["IKE-HDR-002"],
+        sources: ["RFC 2408 §3.1"],
+        catches: ["ike_answers_short_datagrams"],
+        run: short_datagrams,
+    },
 ];
 
 /// Changes the SA of message 2.
@@ -312,7 +322,8 @@ fn both(cx: &mut Cx<'_>, check: &str, requirements: &[&str], wrong: impl Fn() ->
 }
 
 fn reencoded(cx: &mut Cx<'_>) -> Flow {
-    let forms: [(&str, fn(&mut hallmark_wire::isakmp::Attributes)); 3] = [
+    type Form = fn(&mut Attributes);
+    let forms: [(&str, Form); 3] = [
         ("in two octets", |a| attributes::to_basic(a, class::LIFE_DURATION)),
         ("in four octets", |a| attributes::to_variable(a, class::LIFE_DURATION, 4)),
         ("in eight octets", |a| attributes::to_variable(a, class::LIFE_DURATION, 8)),
@@ -323,6 +334,21 @@ fn reencoded(cx: &mut Cx<'_>) -> Flow {
         completes(cx, "phase1.reencoded-answer-accepted", &["IKE-SA-018"], what, &mut scene)?;
     }
     Ok(())
+}
+
+fn short_datagrams(cx: &mut Cx<'_>) -> Flow {
+    let mut scene = crate::scene::GmScene::standard(cx)?;
+    scene.register(cx)?;
+    scene.ks.serve_for(cx.world, WINDOW);
+    let before = scene.ks.log.entries.len();
+    let (own, subject) = (scene.ks.script.me, cx.subject());
+    for octets in [0, 1, 4, 27] {
+        cx.world.send(Datagram::new(own, subject, vec![1; octets]));
+    }
+    scene.ks.serve_for(cx.world, WINDOW);
+    let came = scene.ks.log.entries.get(before..).unwrap_or_default().to_vec();
+    cx.silence("phase1.short-datagrams-dropped", &["IKE-HDR-002"], came.is_empty(), "nothing", words(&came));
+    scene.finish(cx)
 }
 
 fn payload_lengths(cx: &mut Cx<'_>) -> Flow {
@@ -368,7 +394,7 @@ fn harmless(cx: &mut Cx<'_>, requirements: &[&str], odd: Vec<Wrong>) -> Flow {
         let mut scene = crate::scene::GmScene::standard(cx)?;
         scene.ks.tamper(Step::Main2, tamper);
         super::kit::reach(cx, &mut scene.ks, Step::Main1)?;
-        scene.ks.serve_for(cx.world, super::kit::WINDOW);
+        scene.ks.serve_for(cx.world, WINDOW);
         let registered = scene.ks.log.registrations > 0;
         if registered {
             scene.ks.untamper();

@@ -263,7 +263,7 @@ fn wrong_chains(cx: &mut Cx<'_>) -> Flow {
     let expired = certified.authority.expired_spec(&subject, 102).with_ip(address);
     wrong.push(("expired", issued(certified.authority.credentials(&expired, key.clone()))?));
     let future = certified.authority.future_spec(&subject, 103).with_ip(address);
-    wrong.push(("not yet valid", issued(certified.authority.credentials(&future, key.clone()))?));
+    wrong.push(("not yet valid", issued(certified.authority.credentials(&future, key))?));
     wrong.push(("no certificate", Credentials { chain: Vec::new(), ..right.clone() }));
     let trial = Trial::new("phase1.untrusted-server-refused", &["IKE-AUTH-008"], Step::Main6).grave();
     for (what, credentials) in &wrong {

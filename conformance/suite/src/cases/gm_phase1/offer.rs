@@ -100,7 +100,8 @@ pub(crate) const CASES: &[Case] = &[
         purpose: "Servers compare the Length with the datagram before anything else.",
         requirements: ["IKE-HDR-016", "IKE-KEY-011"],
         sources: ["RFC 2409 App. B"],
-        catches: ["ike_length_without_padding", "ike_padding_random"],
+        catches: ["ike_length_without_padding", "ike_padding_random", "ike_pads_whole_block"],
+        needs: [Setup],
         run: padding,
     },
     case! {
@@ -296,20 +297,27 @@ fn proof(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn padding(cx: &mut Cx<'_>) -> Flow {
-    let scene = observed(cx)?;
-    let sealed: Vec<&Seen> = everything(&scene.ks).filter(|seen| seen.protected).collect();
-    cx.require(!sealed.is_empty(), "no encrypted message came")?;
-    let whole = |seen: &Seen| seen.header.length as usize == seen.octets().len() && seen.body_octets().len().is_multiple_of(16);
-    let lengths: Vec<String> = sealed
-        .iter()
-        .filter(|seen| !whole(seen))
-        .map(|seen| format!("{}: Length {} in {} octets", seen.step, seen.header.length, seen.octets().len()))
-        .collect();
-    cx.check("phase1.length-counts-padding", &["IKE-HDR-016"], lengths.is_empty(), "28 octets and whole blocks", list(&lengths));
-    let odd = |seen: &Seen| seen.padding.len() >= 16 || seen.padding.iter().any(|octet| *octet != 0);
-    let pads: Vec<String> =
-        sealed.iter().filter(|seen| odd(seen)).map(|seen| format!("{}: {:02x?}", seen.step, seen.padding)).collect();
-    cx.check("phase1.zero-padding", &["IKE-KEY-011"], pads.is_empty(), "less than a block of zeros", list(&pads));
+    // With SHA-1 and blocks of 8 octets, PULL message 3 needs no padding at all.
+    for (name, block) in [(PROPOSAL, 16), ("3des-sha1-modp2048-psk", 8)] {
+        let mut scene = with_suites(cx, &[name], &["3des", "sha1"])?;
+        drop(observe(cx, &mut scene)?);
+        let sealed: Vec<&Seen> = everything(&scene.ks).filter(|seen| seen.protected).collect();
+        cx.require(!sealed.is_empty(), "no encrypted message came")?;
+        let whole = |seen: &Seen| {
+            seen.header.length as usize == seen.octets().len() && seen.body_octets().len().is_multiple_of(block)
+        };
+        let lengths: Vec<String> = sealed
+            .iter()
+            .filter(|seen| !whole(seen))
+            .map(|seen| format!("{}: Length {} in {} octets", seen.step, seen.header.length, seen.octets().len()))
+            .collect();
+        let expected = "28 octets and whole blocks";
+        cx.check("phase1.length-counts-padding", &["IKE-HDR-016"], lengths.is_empty(), expected, list(&lengths));
+        let odd = |seen: &Seen| seen.padding.len() >= block || seen.padding.iter().any(|octet| *octet != 0);
+        let pads: Vec<String> =
+            sealed.iter().filter(|seen| odd(seen)).map(|seen| format!("{}: {:02x?}", seen.step, seen.padding)).collect();
+        cx.check("phase1.zero-padding", &["IKE-KEY-011"], pads.is_empty(), "less than a block of zeros", list(&pads));
+    }
     Ok(())
 }
 
