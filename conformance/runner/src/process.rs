@@ -141,6 +141,12 @@ impl RunningSubject for Process {
     fn log(&mut self) -> Vec<String> {
         self.log.try_iter().collect()
     }
+
+    fn died(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        // An end that it was told to make is in order.
+        (!status.success()).then(|| format!("the process ended by itself: {status}"))
+    }
 }
 
 impl Drop for Process {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use hallmark_catalogue::{CaseInfo, CaseResult, Decision, Outcome, TroubleKind, decide};
+use hallmark_catalogue::{CaseInfo, CaseResult, Check, Decision, Outcome, TroubleKind, decide};
 use hallmark_core::Rng;
 use hallmark_probe::world::World;
 use hallmark_suite::{Case, Cx, Stop};
@@ -197,10 +197,20 @@ fn run_attempt(case: &'static Case, worlds: &dyn Worlds, rng: Rng, stop: &Atomic
                 let what = format!("the case did not end within {} s of real time", patience.as_secs());
                 outcome.trouble(TroubleKind::Timeout, what);
             }
+            Some(Break::Died) => {}
             None => outcome.trouble(TroubleKind::Infra, format!("the case panicked: {}", panic_text(&*panic))),
         },
     }
     let transcript = world.finish();
+    if let Some(how) = &transcript.died {
+        // REQ IKE-DOS-007: nothing that a peer sends may end the process.
+        outcome.record(Check::new("subject.survives", &["IKE-DOS-007"]).grave().saw(
+            false,
+            "it keeps running",
+            how.as_str(),
+        ));
+        outcome.alive_before("it had started and said that it was ready");
+    }
     if let Some(fault) = &transcript.fault {
         // A world that failed is often why a precondition was not met, and nothing that was seen in it counts.
         if outcome.trouble.as_ref().is_some_and(|trouble| trouble.kind == TroubleKind::Inconclusive) {

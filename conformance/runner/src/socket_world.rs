@@ -37,6 +37,10 @@ pub trait RunningSubject: Send {
     fn kill(&mut self) -> Result<(), Unavailable>;
     /// Gives the lines that it has logged since the last call.
     fn log(&mut self) -> Vec<String>;
+    /// Says how it ended by itself, if it did and that was no orderly end.
+    fn died(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// Starts subjects for a world of sockets.
@@ -210,7 +214,12 @@ impl<L: Launcher> SocketWorld<'_, L> {
     fn arrival(&mut self, deadline: Instant) -> Option<(Party, Datagram)> {
         loop {
             self.watch.check();
-            if let Ok(Some(datagram)) = self.ports.recv() {
+            let received = self.ports.recv();
+            if let Err(error) = &received {
+                // What a port that fails does not deliver would read as silence.
+                self.transcript.fault.get_or_insert_with(|| format!("the tester cannot receive: {error}"));
+            }
+            if let Ok(Some(datagram)) = received {
                 let now = self.clock.now();
                 self.transcript.entries.push(Entry::Datagram {
                     at: now.mono,
@@ -226,7 +235,17 @@ impl<L: Launcher> SocketWorld<'_, L> {
             if left.is_zero() {
                 return None;
             }
-            let _ = self.ports.wait(left.min(NAP));
+            if !self.ports.wait(left.min(NAP)).unwrap_or(false) {
+                self.look_for_the_dead();
+            }
+        }
+    }
+
+    /// Ends the case when a subject has died: its silence from here on says nothing about what was sent to it.
+    fn look_for_the_dead(&mut self) {
+        if let Some(how) = self.subjects.values_mut().find_map(|subject| subject.died()) {
+            self.transcript.died = Some(how);
+            self.watch.died();
         }
     }
 

@@ -80,6 +80,8 @@ pub struct Transcript {
     pub configs: Vec<String>,
     /// What the world itself did wrong, if anything: nothing that a verdict could rest on.
     pub fault: Option<String>,
+    /// How a subject ended by itself in the middle of the case, if one did.
+    pub died: Option<String>,
 }
 
 impl Transcript {

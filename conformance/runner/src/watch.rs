@@ -11,6 +11,8 @@ pub enum Break {
     Stopped,
     /// The case took longer than it may.
     Overdue,
+    /// The subject ended by itself, in a way that is not an orderly end.
+    Died,
 }
 
 /// Is asked by a world whenever it lets time pass.
@@ -36,5 +38,10 @@ impl<'a> Watch<'a> {
         if Instant::now() >= self.until {
             resume_unwind(Box::new(Break::Overdue));
         }
+    }
+
+    /// Ends the case because its subject has died: whatever it waits for will not come.
+    pub fn died(&self) -> ! {
+        resume_unwind(Box::new(Break::Died))
     }
 }

@@ -68,13 +68,27 @@ impl<'w> Cx<'w> {
 
     /// Judges something that was not to come. Silence alone proves nothing: call it only where the same SA is shown to
     /// be alive before and after (the valid message that follows is answered), which is what its confidence says.
-    pub fn silence(&mut self, id: &str, requirements: &[&str], ok: bool, expected: &str, observed: impl Display) -> bool {
+    pub fn silence(
+        &mut self,
+        id: &str,
+        requirements: &[&str],
+        ok: bool,
+        expected: &str,
+        observed: impl Display,
+    ) -> bool {
         let check = Check::new(id, requirements).at(self.world.now());
         self.record(check.silence(ok, expected, observed.to_string(), Confidence::WireAndControl))
     }
 
     /// Judges a silence whose breach is a state change by unauthenticated or invalid input, or a disclosure.
-    pub fn grave_silence(&mut self, id: &str, requirements: &[&str], ok: bool, expected: &str, observed: impl Display) -> bool {
+    pub fn grave_silence(
+        &mut self,
+        id: &str,
+        requirements: &[&str],
+        ok: bool,
+        expected: &str,
+        observed: impl Display,
+    ) -> bool {
         let check = Check::new(id, requirements).grave().at(self.world.now());
         self.record(check.silence(ok, expected, observed.to_string(), Confidence::WireAndControl))
     }
@@ -102,8 +116,12 @@ impl<'w> Cx<'w> {
         self.outcome.alive_before(how);
     }
 
-    /// Notes that the subject was seen to work after the probe.
+    /// Notes that the subject was seen to work after the probe. A case of several scenes has several such controls; one
+    /// that failed is not made good by a subject that was started anew.
     pub fn alive_after(&mut self, how: &str) {
+        if matches!(self.outcome.after, hallmark_catalogue::Control::Dead(_)) {
+            return;
+        }
         self.world.note(&format!("control after: {how}"));
         self.outcome.alive_after(how);
     }

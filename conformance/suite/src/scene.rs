@@ -98,7 +98,9 @@ impl KsScene {
         witness.script.patience = Duration::from_secs(20);
         match witness.register(cx.world) {
             Ok(_) => cx.alive_after("a member that took no part in the probe registered"),
-            Err(fault) => cx.dead_after(&format!("a member that took no part in the probe could not register: {fault}")),
+            Err(fault) => {
+                cx.dead_after(&format!("a member that took no part in the probe could not register: {fault}"))
+            }
         }
         Ok(())
     }

@@ -90,7 +90,7 @@ pub(crate) const CASES: &[Case] = &[
         requirements: ["IKE-DOS-008"],
         sources: ["RFC 768"],
         catches: ["ike_answers_source_port_zero"],
-        needs: [RawIp],
+        needs: [RawIp, VirtualTime],
         run: port_zero,
     },
     case! {

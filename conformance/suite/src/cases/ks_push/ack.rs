@@ -169,9 +169,14 @@ fn standard_ack(cx: &mut Cx<'_>) -> Flow {
         setup.group().ack = policy.to_owned();
         let scene = KsScene::start(cx, setup)?;
         let (mut gm, _) = scene.register(cx, 0)?;
+        let (mut silent, _) = scene.register(cx, 1)?;
         let push = scene.push(cx, &mut gm, SOON)?;
         ack(cx, &mut gm, &push)?;
         listen(cx, &mut gm, 24);
+        // Copies to the member beside it show that copies are sent at all.
+        silent.collect(cx.world, hallmark_core::Duration::from_millis(1));
+        let copies = silent.push_datagrams().count();
+        cx.require(copies > 1, "the server sends no copies to the silent either")?;
         let datagrams = gm.push_datagrams().count();
         cx.check(
             "ack.standard-accepted",
@@ -190,9 +195,14 @@ fn every_reading(cx: &mut Cx<'_>) -> Flow {
         let setup = quick(cx);
         let scene = KsScene::start(cx, setup)?;
         let (mut gm, _) = scene.register(cx, 0)?;
+        let (mut silent, _) = scene.register(cx, 1)?;
         let push = scene.push(cx, &mut gm, SOON)?;
         ack_as(cx, &mut gm, &push, AckForm::Standard(reading))?;
         listen(cx, &mut gm, 24);
+        // Copies to the member beside it show that copies are sent at all.
+        silent.collect(cx.world, hallmark_core::Duration::from_millis(1));
+        let copies = silent.push_datagrams().count();
+        cx.require(copies > 1, "the server sends no copies to the silent either")?;
         let datagrams = gm.push_datagrams().count();
         cx.check(
             "ack.every-reading-verified",
