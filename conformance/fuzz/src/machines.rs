@@ -11,7 +11,7 @@ use crate::edit::edited;
 use crate::input::Input;
 use crate::invariants::{Machine, Watched};
 use crate::sealed::Sealer;
-use crate::session::{GROUP, at, group_member, key_server, rekey_at, session, start};
+use crate::session::{GROUP, at, command_before, group_member, key_server, session, start};
 
 /// Operations that one input may have.
 const OPERATIONS: usize = 48;
@@ -20,7 +20,7 @@ const OPERATIONS: usize = 48;
 /// time.
 pub fn fuzz_ks_responder(data: &[u8]) {
     let mut input = Input::new(data);
-    let mut server = server_at(usize::from(input.u8()) % 7);
+    let mut server = server_at(usize::from(input.u8()) % 8);
     for _ in 0..OPERATIONS {
         if input.is_empty() {
             break;
@@ -41,7 +41,7 @@ pub fn fuzz_ks_responder(data: &[u8]) {
 /// Feeds a group member likewise; sealed messages include PUSH with a right signature under the known KEK.
 pub fn fuzz_gm_member(data: &[u8]) {
     let mut input = Input::new(data);
-    let mut member = member_at(usize::from(input.u8()) % 7);
+    let mut member = member_at(usize::from(input.u8()) % 8);
     for _ in 0..OPERATIONS {
         if input.is_empty() {
             break;
@@ -64,28 +64,34 @@ pub fn fuzz_decrypt_then_parse(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.u8();
     if choice & 1 == 0 {
-        let mut server = server_at(4 + usize::from(choice >> 1) % 3);
+        let mut server = server_at(2 + usize::from(choice >> 1) % 6);
         for _ in 0..4 {
+            if input.is_empty() {
+                break;
+            }
             seal(&mut server, &session().to_ks, Sealer::get().for_ks(&mut input));
         }
         server.pass(Duration::from_secs(5));
     } else {
-        let mut member = member_at(3 + usize::from(choice >> 1) % 4);
+        let mut member = member_at(2 + usize::from(choice >> 1) % 6);
         for _ in 0..4 {
+            if input.is_empty() {
+                break;
+            }
             seal(&mut member, &session().to_gm, Sealer::get().for_gm(&mut input));
         }
         member.pass(Duration::from_secs(5));
     }
 }
 
-/// Gives the server after so many datagrams of the session; before the sixth it rekeys.
+/// Gives the server after so many datagrams of the session, rekeys included.
 fn server_at(steps: usize) -> Watched<KeyServer> {
     let mut server = Watched::new(key_server(), start());
     for (n, (when, datagram)) in session().to_ks.iter().take(steps).enumerate() {
-        if n == 5 {
-            server.now = rekey_at();
+        if let Some((when, command)) = command_before(n) {
+            server.now = when;
             server.machine.handle_timeout(server.now);
-            server.machine.handle_command(server.now, KsCommand::Rekey { group: GROUP }).expect("there is a member");
+            server.machine.handle_command(server.now, command).expect("there is a member");
         }
         server.now = at(*when);
         server.datagram(datagram);
@@ -97,8 +103,8 @@ fn member_at(steps: usize) -> Watched<GroupMember> {
     let mut member = Watched::new(group_member(), start());
     member.machine.handle_timeout(member.now);
     for (n, (when, datagram)) in session().to_gm.iter().take(steps).enumerate() {
-        if n == 5 {
-            member.now = rekey_at();
+        if let Some((when, _)) = command_before(n) {
+            member.now = when;
             member.machine.handle_timeout(member.now);
         }
         member.now = at(*when);

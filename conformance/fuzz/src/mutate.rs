@@ -34,11 +34,6 @@ impl Mutator {
         octets
     }
 
-    /// Takes an input into the pool.
-    pub fn keep(&mut self, input: Vec<u8>) {
-        self.pool.push(input);
-    }
-
     fn any(&mut self) -> Vec<u8> {
         let index = self.at(self.pool.len());
         self.pool.get(index).cloned().unwrap_or_default()
@@ -65,7 +60,8 @@ impl Mutator {
             5 => octets.truncate(at),
             6 => {
                 let new = self.rng.vec(len);
-                octets.splice(at..at, new);
+                let end = if self.rng.chance(0.5) { end } else { at };
+                octets.splice(at..end, new);
             }
             7 => drop(octets.drain(at..end)),
             8 => {

@@ -38,8 +38,8 @@ pub(crate) struct Sealer {
     pulls: [Inside; 4],
     /// Main Mode messages 5 and 6, opened, each with the IV that it is sealed with.
     identities: [(Inside, Vec<u8>); 2],
-    /// The inside of the PUSH.
-    push: Inside,
+    /// The insides of both PUSH messages.
+    pushes: [Inside; 2],
     /// IV and key of the member's leaf, which acknowledgements are keyed with.
     leaf: Vec<u8>,
 }
@@ -79,10 +79,11 @@ impl Sealer {
             let chain = Chain::decode(PayloadType::HASH, &octets, &Limits::default()).expect("a chain");
             Inside { first: PayloadType(octets[0]), octets: chain.after_first().to_vec() }
         });
-        let push = Self::open_push(session);
+        let first = first_of(&session.to_gm, ExchangeType::PUSH);
+        let pushes = [first, first + 1].map(|n| Self::open_push(session, &session.to_gm[n].1.payload));
         let identities = Self::open_identities(session);
         let leaf = Self::leaf(&pulls[3]);
-        Self { session, pull, phase1_block, ni, nr, pulls, identities, push, leaf }
+        Self { session, pull, phase1_block, ni, nr, pulls, identities, pushes, leaf }
     }
 
     fn leaf(message4: &Inside) -> Vec<u8> {
@@ -113,8 +114,7 @@ impl Sealer {
         [open(message5, iv), open(message6, last_block(message5))]
     }
 
-    fn open_push(session: &'static Session) -> Inside {
-        let datagram = &session.to_gm[first_of(&session.to_gm, ExchangeType::PUSH)].1.payload;
+    fn open_push(session: &Session, datagram: &[u8]) -> Inside {
         let header = Header::decode(datagram).expect("a message");
         let (iv, key) = kek_key_split(CIPHER, &session.kek_iv_and_key).expect("IV and key");
         let mut octets = datagram[Header::LEN..].to_vec();
@@ -145,11 +145,12 @@ impl Sealer {
 
     /// Seals a message for the member: an Informational, a PULL message 2 or 4, a PUSH, or Main Mode message 6.
     pub(crate) fn for_gm(&self, input: &mut Input<'_>) -> Vec<u8> {
-        match input.u8() % 5 {
+        match input.u8() % 6 {
             0 => self.informational(input),
             1 => self.pull(1, input),
             2 => self.pull(3, input),
-            3 => self.push(input),
+            3 => self.push(false, input),
+            4 => self.push(true, input),
             _ => self.identity(1, input),
         }
     }
@@ -164,7 +165,7 @@ impl Sealer {
     }
 
     fn insides(&self) -> impl Iterator<Item = &Inside> {
-        self.pulls.iter().chain(self.identities.iter().map(|(inside, _)| inside))
+        self.pulls.iter().chain(self.identities.iter().map(|(inside, _)| inside)).chain(&self.pushes)
     }
 
     /// Gives the opened messages: the type of the first payload, then the chain.
@@ -231,8 +232,8 @@ impl Sealer {
         with_header(header, &body)
     }
 
-    fn push(&self, input: &mut Input<'_>) -> Vec<u8> {
-        let inside = inside(&self.push, input);
+    fn push(&self, again: bool, input: &mut Input<'_>) -> Vec<u8> {
+        let inside = inside(&self.pushes[usize::from(again)], input);
         let (iv, key) = kek_key_split(CIPHER, &self.session.kek_iv_and_key).expect("IV and key");
         let mut header = self.push_header(ExchangeType::PUSH, inside.first);
         let signing_key = &self.session.signing_key;
@@ -309,6 +310,10 @@ mod tests {
         datagram.payload = Sealer::get().for_gm(&mut Input::new(&untouched(&[3])));
         gm.handle_datagram(rekey_at(), &datagram);
         assert_eq!(gm.status(rekey_at()).rekeys_received, 1);
+        datagram.payload = Sealer::get().for_gm(&mut Input::new(&untouched(&[4])));
+        gm.handle_datagram(rekey_at(), &datagram);
+        let status = gm.status(rekey_at());
+        assert_eq!((status.rekeys_received, status.kek.map(|kek| kek.sequence)), (2, Some(0)));
     }
 
     #[test]
@@ -317,7 +322,7 @@ mod tests {
         let sealed = |n: u8| Sealer::get().for_gm(&mut Input::new(&untouched(&[n])));
         assert_eq!(sealed(1), session.to_gm[3].1.payload);
         assert_eq!(sealed(2), session.to_gm[4].1.payload);
-        assert_eq!(sealed(4), session.to_gm[2].1.payload);
+        assert_eq!(sealed(5), session.to_gm[2].1.payload);
         let sealed = |n: u8| Sealer::get().for_ks(&mut Input::new(&untouched(&[n])));
         assert_eq!(sealed(2), session.to_ks[4].1.payload);
         assert_eq!(sealed(4), session.to_ks[2].1.payload);

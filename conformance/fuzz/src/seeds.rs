@@ -1,6 +1,6 @@
 //! The inputs that the corpora begin with, made from captures, vectors and the recorded session.
 
-use hallmark_core::UnixTime;
+use hallmark_core::{Rng, UnixTime};
 use hallmark_wire::capture::{PcapngWriter, ip_payload, link_type, read};
 use hallmark_wire::ip::{fragment_ipv4, parse_udp, too_big_packet, udp_packet};
 use hallmark_wire::isakmp::Header;
@@ -29,7 +29,7 @@ pub fn seeds(target: &str) -> Seeds {
         "gm_config" => vec![("whole".to_owned(), GM_TOML.into()), ("least".to_owned(), GM_LEAST.into())],
         "waivers" => texts(WAIVERS),
         "ks_responder" | "gm_member" => machine(),
-        "decrypt_then_parse" => [0, 2, 4, 1, 3, 5, 7].into_iter().flat_map(sealed).collect(),
+        "decrypt_then_parse" => [0, 4, 6, 10, 1, 3, 7, 9].into_iter().flat_map(sealed).collect(),
         _ => Vec::new(),
     }
 }
@@ -161,7 +161,7 @@ fn dissect() -> Seeds {
 
 fn machine() -> Seeds {
     let mut inputs = Vec::new();
-    for prefix in 0..7 {
+    for prefix in 0..8 {
         // A changed datagram, a copy from elsewhere, a sealed message, time, a command.
         inputs.push(vec![prefix, 0, 0, prefix, 1, 0, 30, 1, 0, 1, 6, 60, 1]);
         inputs.push(vec![prefix, 3, 0, prefix, 20, 2, 6, 200, 1, 7, 0, prefix, 6, 100, 2]);
@@ -169,7 +169,7 @@ fn machine() -> Seeds {
         for choice in [0, 1, 2, 4] {
             inputs.push(vec![prefix, 5, 0, prefix, choice, 40, 0, 1, 1, 0, 0, 1, 2, 1, 6, 10, 1]);
         }
-        for kind in 0..5 {
+        for kind in 0..6 {
             inputs.push(vec![prefix, 4, kind, 2, 0, 6, 30, 1, 4, kind, 2, 0, 0, 0, 2, 0, 7, 0, kind]);
             inputs.push(vec![
                 prefix,
@@ -209,10 +209,15 @@ fn machine() -> Seeds {
 /// Sealed messages for one choice of machine and prefix: each kind untouched, edited, and made of the input alone.
 fn sealed(choice: u8) -> Seeds {
     let mut inputs = Vec::new();
-    for kind in 0..5 {
+    let mut rng = Rng::from_u64(u64::from(choice));
+    for kind in 0..6 {
         let id: &[u8] = if kind == 0 || (kind == 1 && choice & 1 == 0) { &[0, 0, 0, 9] } else { &[] };
         inputs.push([&[choice, kind], id, &[2, 0]].concat());
-        inputs.push([&[choice, kind], id, &[2, 2, 0, 20, 1, 0, 0, 60, 4, 2]].concat());
+        // Seven edits anywhere.
+        for _ in 0..3 {
+            let edits = rng.vec(44);
+            inputs.push([&[choice, kind], id, &[2, 7], edits.as_slice()].concat());
+        }
         inputs.push([&[choice, kind], id, &[0, 8, 0, 12, 11, 0, 0, 4, 11, 0, 0, 4, 0, 0, 0, 4]].concat());
     }
     numbered(&format!("sealed-{choice}"), inputs)

@@ -1,4 +1,4 @@
-//! One registration and one rekey between a key server and a member, recorded once in each process.
+//! One registration and two rekeys between a key server and a member, recorded once in each process.
 //!
 //! Both machines take all randomness from their seed. So a machine with the same configuration and seed, fed with the
 //! recorded datagrams of the other side, stands again where it stood, at half the cost and up to any step.
@@ -129,9 +129,9 @@ pub(crate) const fn at(mono: Instant) -> Now {
 
 /// Holds what was recorded.
 pub(crate) struct Session {
-    /// What the member sent: Main Mode 1, 3, 5, PULL 1, 3, and the acknowledgement of the PUSH.
+    /// What the member sent: Main Mode 1, 3, 5, PULL 1, 3, and an acknowledgement of each PUSH.
     pub(crate) to_ks: Vec<(Instant, Datagram)>,
-    /// What the server sent: Main Mode 2, 4, 6, PULL 2, 4, and a PUSH.
+    /// What the server sent: Main Mode 2, 4, 6, PULL 2, 4, a PUSH with TEKs and one with a KEK.
     pub(crate) to_gm: Vec<(Instant, Datagram)>,
     pub(crate) skeyid_a: Vec<u8>,
     pub(crate) cipher_key: Vec<u8>,
@@ -146,12 +146,18 @@ pub(crate) fn session() -> &'static Session {
     SESSION.get_or_init(record)
 }
 
-/// How long the session waits between the last step of the registration and the rekey.
-const UNTIL_REKEY: Duration = Duration::from_secs(100);
-
 /// When the server is told to rekey.
 pub(crate) fn rekey_at() -> Now {
-    at(start().mono + UNTIL_REKEY)
+    at(start().mono + Duration::from_secs(100))
+}
+
+/// What the operator does before a datagram of the session, counted from 0.
+pub(crate) fn command_before(step: usize) -> Option<(Now, KsCommand)> {
+    match step {
+        5 => Some((rekey_at(), KsCommand::Rekey { group: GROUP })),
+        6 => Some((at(start().mono + Duration::from_secs(200)), KsCommand::RekeyKek { group: GROUP })),
+        _ => None,
+    }
 }
 
 fn record() -> Session {
@@ -159,14 +165,14 @@ fn record() -> Session {
     let (mut to_ks, mut to_gm, mut events) = (Vec::new(), Vec::new(), Vec::new());
     let mut now = start();
     gm.handle_timeout(now);
-    for rekey in [false, true] {
-        if rekey {
-            now = rekey_at();
+    for command in [None, command_before(5), command_before(6)] {
+        if let Some((when, command)) = command {
+            now = when;
             ks.handle_timeout(now);
             gm.handle_timeout(now);
             // The keepalives and probes of the time between are no part of the session.
             while ks.poll_transmit().is_some() || gm.poll_transmit().is_some() {}
-            ks.handle_command(now, KsCommand::Rekey { group: GROUP }).expect("there is a member to rekey");
+            ks.handle_command(now, command).expect("there is a member to rekey");
         }
         for _ in 0..20 {
             now = at(now.mono + Duration::from_millis(1));
@@ -242,11 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn the_session_is_a_registration_and_a_rekey() {
+    fn the_session_is_a_registration_and_two_rekeys() {
         let session = session();
         let (main, pull) = (ExchangeType::MAIN, ExchangeType::PULL);
-        assert_eq!(exchanges(&session.to_ks), [main, main, main, pull, pull, ExchangeType::PUSH_ACK]);
-        assert_eq!(exchanges(&session.to_gm), [main, main, main, pull, pull, ExchangeType::PUSH]);
+        assert_eq!(
+            exchanges(&session.to_ks),
+            [main, main, main, pull, pull, ExchangeType::PUSH_ACK, ExchangeType::PUSH_ACK]
+        );
+        assert_eq!(exchanges(&session.to_gm), [main, main, main, pull, pull, ExchangeType::PUSH, ExchangeType::PUSH]);
         assert_eq!((session.skeyid_a.len(), session.cipher_key.len()), (32, 16));
     }
 
@@ -265,6 +274,6 @@ mod tests {
         }
         let status = gm.status(rekey_at());
         assert!(status.registered);
-        assert_eq!(status.rekeys_received, 1);
+        assert_eq!(status.rekeys_received, 2);
     }
 }
