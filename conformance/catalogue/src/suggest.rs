@@ -6,20 +6,28 @@ pub fn did_you_mean<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>)
     nearest(unknown, known).map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()
 }
 
+/// Differences beyond this are no typing error.
+const FARTHEST: usize = 3;
+
 /// Finds the known name nearest to an unknown one: at most three characters and half of it differ, or it begins
 /// or ends alike.
 #[must_use]
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = unknown.to_lowercase();
+    let length = wanted.chars().count();
     known
         .into_iter()
-        .map(|name| {
+        .filter_map(|name| {
             let lower = name.to_lowercase();
-            let distance = distance(&wanted, &lower);
             let near = wanted.len() >= 3 && (lower.starts_with(&wanted) || lower.ends_with(&wanted));
-            (if near { distance.min(1) } else { distance }, distance, name)
+            // The lengths alone may tell; measuring takes time with the product of both.
+            if !near && lower.chars().count().abs_diff(length) > FARTHEST {
+                return None;
+            }
+            let distance = distance(&wanted, &lower);
+            Some((if near { distance.min(1) } else { distance }, distance, name))
         })
-        .filter(|(rank, _, name)| *rank <= (name.len().max(wanted.len()) / 2).clamp(1, 3))
+        .filter(|(rank, _, name)| *rank <= (name.len().max(wanted.len()) / 2).clamp(1, FARTHEST))
         .min_by_key(|(rank, distance, name)| (*rank, *distance, *name))
         .map(|(_, _, name)| name)
 }

@@ -21,6 +21,9 @@ pub enum Matcher {
     Leaf(String, Box<Self>),
 }
 
+/// Longer regular expressions are refused: compiling and matching takes time with the square of the length.
+const REGEX_OCTETS: usize = 1_000;
+
 /// Is a compiled regular expression with its text.
 #[derive(Clone, Debug)]
 pub struct Regex {
@@ -60,6 +63,9 @@ impl Regex {
     /// # Errors
     /// The reason why it is none.
     pub fn new(text: &str) -> Result<Self, String> {
+        if text.len() > REGEX_OCTETS {
+            return Err(format!("it is longer than {REGEX_OCTETS} octets"));
+        }
         let compiled = regex_lite::Regex::new(text).map_err(|e| e.to_string())?;
         Ok(Self { text: text.to_owned(), compiled })
     }
