@@ -18,7 +18,7 @@ type Input<'a> = LocatingSlice<&'a str>;
 /// Nested parentheses and negations beyond this are refused rather than followed.
 const DEPTH: usize = 64;
 /// More operators are refused: a chain of them is as deep a tree as it is long.
-const OPERATORS: usize = 1_000;
+const OPERATORS: usize = 250;
 
 pub(super) fn filter(text: &str) -> Result<Expr, FilterError> {
     let fault = |at: usize, message: String| FilterError { text: text.to_owned(), at: at.min(text.len()), message };
