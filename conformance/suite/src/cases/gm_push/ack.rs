@@ -309,7 +309,7 @@ fn payloads(cx: &mut Cx<'_>) -> Flow {
     cx.check("ack.payloads", &["GDOI-ACK-011"], ok, "HASH, SEQ, ID", observed);
     let observed = ack.seq.map_or_else(|| "none".to_owned(), |seq| seq.to_string());
     cx.check("ack.number", &["GDOI-ACK-012"], ack.seq == Some(41), "the number of the PUSH, 41", observed);
-    let id = cx.have(ack.identity.clone(), "the acknowledgement has no readable ID")?;
+    let id = cx.have(ack.identity, "the acknowledgement has no readable ID")?;
     let known = [IdType::IPV4_ADDR, IdType::IPV6_ADDR, IdType::OID].contains(&id.id_type);
     cx.check("ack.identity-type", &["GDOI-ACK-013"], known, "type 1, 5 or 13", format!("type {}", id.id_type.0));
     let zero = id.protocol == 0 && id.port == 0;
