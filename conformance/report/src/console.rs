@@ -216,6 +216,7 @@ impl<W: Write> Console<W> {
         if groups.len() > CAUSES {
             writeln!(self.out, "and {} more causes, see the report", groups.len() - CAUSES)?;
         }
+        self.areas(results)?;
         let word = if results.exit_code == 0 { "pass" } else { "fail" };
         let sum = format!("{}, {:.1} s", results.summary.sentence(), results.run.wall_ms as f64 / 1000.0);
         let sum = self.paint(word, &sum);
@@ -230,6 +231,29 @@ impl<W: Write> Console<W> {
             writeln!(self.out, "next    {next}")?;
         }
         self.out.flush()
+    }
+
+    /// Writes what was judged, area by area, and how many requirements that were.
+    fn areas(&mut self, results: &RunResults) -> io::Result<()> {
+        let mut areas: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for case in &results.cases {
+            let (cases, passed) = areas.entry(case.area.as_str()).or_default();
+            *cases += 1;
+            *passed += usize::from(case.verdict == Verdict::Pass);
+        }
+        if areas.len() < 2 {
+            return Ok(());
+        }
+        let width = areas.keys().map(|area| area.chars().count()).max().unwrap_or(0);
+        writeln!(self.out)?;
+        for (area, (cases, passed)) in areas {
+            let mark = if passed == cases { "pass" } else { "warn" };
+            let count = self.paint(mark, &format!("{passed:>4} of {cases:>3} passed"));
+            writeln!(self.out, "  {:width$}  {count}", clean(area))?;
+        }
+        let judged = results.requirements.len();
+        let met = results.requirements.values().filter(|requirement| requirement.broken == 0).count();
+        writeln!(self.out, "\n  {judged} requirements judged, {met} met")
     }
 
     /// Gives the output back.

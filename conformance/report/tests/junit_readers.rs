@@ -53,7 +53,10 @@ fn write(name: &str, text: &str) -> PathBuf {
 fn has(program: &str) -> bool {
     let there = Command::new(program).arg("--version").output().is_ok();
     if !there {
-        assert!(std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(), "{program} is not installed, and nothing may be skipped");
+        assert!(
+            std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(),
+            "{program} is not installed, and nothing may be skipped"
+        );
         eprintln!("skipped: {program} is not installed");
     }
     there

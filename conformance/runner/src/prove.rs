@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use hallmark_catalogue::Verdict;
+use hallmark_catalogue::{CaseInfo, Verdict};
 use hallmark_suite::Case;
 
 use crate::schedule::{Plan, Worlds, run_case};
@@ -32,8 +32,11 @@ pub struct ProofPlan {
     pub defects: Vec<&'static str>,
     /// The variants that no case may punish.
     pub variants: Vec<&'static str>,
-    /// Whether every case runs against every defect, or only against those that it declares.
+    /// Whether every case runs against every switch, or only against the defects that it declares and the variants that
+    /// concern it.
     pub full: bool,
+    /// Tells whether a variant can change anything for a case.
+    pub concerns: fn(&str, &CaseInfo) -> bool,
     /// Decides every random choice.
     pub seed: u64,
     /// Attempts that run at once.
@@ -151,7 +154,8 @@ fn attempts(plan: &ProofPlan) -> Vec<(Switch, &'static Case)> {
         attempts.extend(all(Switch::Defect(defect)).filter(|(_, case)| declares(case, defect)));
     }
     for variant in &plan.variants {
-        attempts.extend(all(Switch::Variant(variant)));
+        let concerned = |case: &Case| plan.full || (plan.concerns)(variant, &case.info);
+        attempts.extend(all(Switch::Variant(variant)).filter(|(_, case)| concerned(case)));
     }
     if plan.full {
         for defect in &plan.defects {

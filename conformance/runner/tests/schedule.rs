@@ -205,7 +205,7 @@ fn one_seed_makes_one_transcript_and_each_case_and_attempt_its_own() {
     let texts = record(7, &[&GOOD, &ALSO_GOOD]);
     assert_eq!(texts, record(7, &[&GOOD, &ALSO_GOOD]));
     assert_eq!(texts[2..], record(7, &[&ALSO_GOOD]), "a case does not depend on its neighbours");
-    let mut different = texts.clone();
+    let mut different = texts;
     different.extend(record(8, &[&GOOD]));
     different.sort();
     different.dedup();

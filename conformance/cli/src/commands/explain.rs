@@ -96,11 +96,9 @@ fn explain_case(case: &CaseInfo) -> String {
         wrap(&mut text, "      ", describe);
     }
     let first = case.catches.first().copied().unwrap_or("NAME");
-    let _ = write!(
-        text,
-        "\ntry\n  hallmark run {}                   against the reference in the lab\n  hallmark run {} --defect {first}   see it fail\n",
-        case.id, case.id
-    );
+    let (plain, caught) = (format!("hallmark run {}", case.id), format!("hallmark run {} --defect {first}", case.id));
+    let width = caught.len();
+    let _ = write!(text, "\ntry\n  {plain:width$}  against the reference in the lab\n  {caught}  see it fail\n");
     text
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Instant;
 
-use hallmark_catalogue::{ExitCode, Verdict};
+use hallmark_catalogue::{CaseInfo, ExitCode, Need, Subject, Verdict};
 use hallmark_control::behaviour::{Defect, Variant};
 use hallmark_report::KillMatrix;
 use hallmark_runner::Worlds;
@@ -35,7 +35,7 @@ pub(crate) struct ProveArgs {
     /// Only these variants, and no defect unless one is named.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     variant: Vec<String>,
-    /// Run every case against every defect, not only against those that it must catch.
+    /// Run every case against every defect and variant, not only against those that concern it.
     #[arg(long)]
     full: bool,
     /// Decides every random choice.
@@ -145,9 +145,19 @@ fn plan(args: &ProveArgs, selected: &[&'static Case], narrowed: bool) -> Done<Pr
         defects,
         variants,
         full: args.full,
+        concerns,
         seed: args.seed,
         jobs: args.jobs.unwrap_or(cores).max(1),
     })
+}
+
+/// Tells whether a variant can change anything for a case: what only one role does cannot be seen in the other.
+fn concerns(variant: &str, case: &CaseInfo) -> bool {
+    let other = match case.subject {
+        Subject::Ks => "gm_",
+        Subject::Gm => "ks_",
+    };
+    !variant.starts_with(other) || case.needs.contains(&Need::TwoDevices)
 }
 
 /// Makes the kill matrix of what the attempts came to.
