@@ -42,7 +42,10 @@ fn evidence(name: &str) -> CaseEvidence {
 #[test]
 fn tshark_decrypts_phase_1_and_pull_with_the_folder_that_is_left() {
     if Command::new("tshark").arg("-v").output().is_err() {
-        assert!(std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(), "tshark is not installed, and nothing may be skipped");
+        assert!(
+            std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(),
+            "tshark is not installed, and nothing may be skipped"
+        );
         eprintln!("skipped: tshark is not installed");
         return;
     }

@@ -446,7 +446,8 @@ impl ProbeKs {
         let tamper = self.tamper_of(Step::Informational);
         let message_id = self.script.fixed.message_id(&mut self.rng);
         let sa = self.sa().ok_or_else(|| Fault::tester("there is no phase 1 SA"))?;
-        let sealed = sa.seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper).map_err(Fault::tester)?;
+        let sealed =
+            sa.seal_alone(ExchangeType::INFORMATIONAL, message_id, payloads, &tamper).map_err(Fault::tester)?;
         Ok(sealed.octets)
     }
 

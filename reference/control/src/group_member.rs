@@ -1,13 +1,13 @@
 //! The group member: registers with a key server, keeps the group keys, takes PUSH messages, and registers again.
 
+#[cfg(test)]
+mod captures;
 mod keys;
 mod policy;
 mod pull;
 mod push;
 mod register;
 mod status;
-#[cfg(test)]
-mod captures;
 #[cfg(test)]
 mod tests;
 

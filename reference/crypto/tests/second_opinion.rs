@@ -22,7 +22,10 @@ struct OpenSsl(PathBuf);
 impl OpenSsl {
     fn new(name: &str) -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
-            assert!(std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(), "openssl is not installed, and nothing may be skipped");
+            assert!(
+                std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(),
+                "openssl is not installed, and nothing may be skipped"
+            );
             eprintln!("skipped: the openssl command is not installed");
             return None;
         }

@@ -126,7 +126,10 @@ fn a_raw_packet_arrives_from_the_forged_source() {
     let raw = match RawIp::open() {
         Ok(raw) => raw,
         Err(NetError::RawNotPermitted) => {
-            assert!(std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(), "raw packets need root, and nothing may be skipped");
+            assert!(
+                std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(),
+                "raw packets need root, and nothing may be skipped"
+            );
             println!("no CAP_NET_RAW: skipped");
             return;
         }

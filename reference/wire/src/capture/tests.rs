@@ -256,7 +256,10 @@ fn tshark_and_capinfos_agree_with_the_writer() {
     let info = Command::new("capinfos").args(["-c", "-F", path.to_str().unwrap()]).output();
     std::fs::remove_file(&path).unwrap();
     let (Ok(shown), Ok(info)) = (shown, info) else {
-        assert!(std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(), "tshark is not installed, and nothing may be skipped");
+        assert!(
+            std::env::var_os("HALLMARK_NOTHING_SKIPPED").is_none(),
+            "tshark is not installed, and nothing may be skipped"
+        );
         println!("skipped: tshark or capinfos is not installed");
         return;
     };

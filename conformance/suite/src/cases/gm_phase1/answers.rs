@@ -353,14 +353,17 @@ fn short_datagrams(cx: &mut Cx<'_>) -> Flow {
 
 fn payload_lengths(cx: &mut Cx<'_>) -> Flow {
     let lengths = || -> Vec<Wrong> {
-        let set = |length: u16| Tamper::content(move |m| {
-            if let Some(kind) = m.payloads.last().map(|payload| PayloadType(payload.kind)) {
-                edit::set_length(m, kind, length);
-            }
-        });
+        let set = |length: u16| {
+            Tamper::content(move |m| {
+                if let Some(kind) = m.payloads.last().map(|payload| PayloadType(payload.kind)) {
+                    edit::set_length(m, kind, length);
+                }
+            })
+        };
         vec![("0", set(0)), ("3", set(3)), ("65535", set(u16::MAX))]
     };
-    let one_more: Vec<Wrong> = vec![("one more than there is", Tamper::content(|m| edit::add_length(m, PayloadType::NONCE, 1)))];
+    let one_more: Vec<Wrong> =
+        vec![("one more than there is", Tamper::content(|m| edit::add_length(m, PayloadType::NONCE, 1)))];
     let check = "phase1.answer-payload-length";
     // Message 4 ends with its nonce when there is no NAT-D: the cases that add one octet need the last payload.
     answers_refused(cx, &Trial::new(check, &["IKE-PAY-001"], Step::Main2), lengths())?;
@@ -372,20 +375,43 @@ fn payload_lengths(cx: &mut Cx<'_>) -> Flow {
 
 fn tolerated(cx: &mut Cx<'_>) -> Flow {
     let requests = |m: &mut RawMessage| edit::push(m, PayloadType::CERT_REQ, vec![4]);
-    answers_accepted(cx, "phase1.vendor-ids-ignored", &["IKE-PAY-011"], vec![
-        ("ten unknown vendor ids", Step::Main2, Tamper::content(|m| {
-            (0..10).for_each(|n| edit::push(m, PayloadType::VENDOR_ID, vec![n; 16]));
-        })),
-        ("a vendor id without octets", Step::Main2, Tamper::content(|m| edit::push(m, PayloadType::VENDOR_ID, Vec::new()))),
-    ])?;
-    answers_accepted(cx, "phase1.request-ignored", &["IKE-PAY-010", "IKE-MM-015"], vec![
-        ("a certificate request in message 2", Step::Main2, Tamper::content(requests)),
-        ("a certificate request in message 4", Step::Main4, Tamper::content(requests)),
-    ])?;
-    answers_accepted(cx, "phase1.commit-flag-tolerated", &["IKE-HDR-015"], vec![
-        ("message 2 with the commit flag", Step::Main2, Tamper::wire(|o| octets::set_flags(o, 2))),
-        ("message 6 with the commit flag", Step::Main6, Tamper::wire(|o| octets::set_flags(o, 3))),
-    ])
+    answers_accepted(
+        cx,
+        "phase1.vendor-ids-ignored",
+        &["IKE-PAY-011"],
+        vec![
+            (
+                "ten unknown vendor ids",
+                Step::Main2,
+                Tamper::content(|m| {
+                    (0..10).for_each(|n| edit::push(m, PayloadType::VENDOR_ID, vec![n; 16]));
+                }),
+            ),
+            (
+                "a vendor id without octets",
+                Step::Main2,
+                Tamper::content(|m| edit::push(m, PayloadType::VENDOR_ID, Vec::new())),
+            ),
+        ],
+    )?;
+    answers_accepted(
+        cx,
+        "phase1.request-ignored",
+        &["IKE-PAY-010", "IKE-MM-015"],
+        vec![
+            ("a certificate request in message 2", Step::Main2, Tamper::content(requests)),
+            ("a certificate request in message 4", Step::Main4, Tamper::content(requests)),
+        ],
+    )?;
+    answers_accepted(
+        cx,
+        "phase1.commit-flag-tolerated",
+        &["IKE-HDR-015"],
+        vec![
+            ("message 2 with the commit flag", Step::Main2, Tamper::wire(|o| octets::set_flags(o, 2))),
+            ("message 6 with the commit flag", Step::Main6, Tamper::wire(|o| octets::set_flags(o, 3))),
+        ],
+    )
 }
 
 /// Sends what may be refused or understood; the member must register afterwards in either case.

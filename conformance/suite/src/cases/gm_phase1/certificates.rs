@@ -3,6 +3,7 @@
 use hallmark_core::Rng;
 use hallmark_crypto::HashAlg;
 use hallmark_crypto::cert::{CertError, issue_ca};
+use hallmark_probe::Credentials;
 use hallmark_probe::certs::{Authority, fqdn, tester_key};
 use hallmark_probe::edit;
 use hallmark_probe::keys;
@@ -11,7 +12,6 @@ use hallmark_probe::seen::Seen;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::{Auth, Suite};
 use hallmark_probe::tamper::{Tamper, rsa_block};
-use hallmark_probe::Credentials;
 use hallmark_wire::isakmp::{Certificate, CertificateRequest, Identification, PayloadType};
 
 use super::kit::{Trial, WINDOW, Wrong, completes, judge_refusal, judge_silence, message, observe, reach, registers};
@@ -153,7 +153,8 @@ impl Certified {
         setup.allow_weak = if name.contains("sha1") { vec!["sha1".to_owned()] } else { Vec::new() };
         let (certificate, private_key) = issued(authority.subject(suite.auth, cx.subject().ip()))?;
         let trust_anchors = vec![issued(authority.pem())?];
-        setup.phase1.credentials = Some(setup::Credentials { certificate, private_key, trust_anchors, crls: Vec::new() });
+        setup.phase1.credentials =
+            Some(setup::Credentials { certificate, private_key, trust_anchors, crls: Vec::new() });
         let right = issued(authority.tester(suite.auth, cx.tester(0).ip()))?;
         let mut script = KsScript::new(cx.world, 0);
         script.suites = vec![suite];
@@ -209,19 +210,41 @@ fn own_signature(cx: &mut Cx<'_>) -> Flow {
     let fifth = message(cx, &scene.ks, Step::Main5)?;
     let own = issued(certified.authority.name())?;
     let asked: Vec<CertificateRequest> = fifth.certificate_requests();
-    let named = asked.iter().any(|request| request.encoding == 4 && (request.authority == own || request.authority.is_empty()));
+    let named =
+        asked.iter().any(|request| request.encoding == 4 && (request.authority == own || request.authority.is_empty()));
     let observed = format!("{} certificate requests", asked.len());
-    cx.check("phase1.certificate-requested", &["IKE-AUTH-015"], named, "a request in message 5 that the server can meet", observed);
+    cx.check(
+        "phase1.certificate-requested",
+        &["IKE-AUTH-015"],
+        named,
+        "a request in message 5 that the server can meet",
+        observed,
+    );
     let certificates = fifth.certificates();
     let sent_own = certificates.iter().any(|certificate| certificate.encoding == Certificate::X509_SIGNATURE);
     let observed = format!("{} certificates", certificates.len());
-    let ok = cx.check("phase1.certificate-sent", &["IKE-AUTH-012"], sent_own, "the certificate that was requested", observed);
-    let strangers = certificates.iter().filter(|c| matches!(c.encoding, 7 | 8) || c.data == certified.authority.certificate).count();
+    let ok = cx.check(
+        "phase1.certificate-sent",
+        &["IKE-AUTH-012"],
+        sent_own,
+        "the certificate that was requested",
+        observed,
+    );
+    let strangers = certificates
+        .iter()
+        .filter(|c| matches!(c.encoding, 7 | 8) || c.data == certified.authority.certificate)
+        .count();
     cx.check("phase1.no-anchor-in-band", &["IKE-AUTH-016"], strangers == 0, "no CRL and no trust anchor", strangers);
     if ok {
         let observed = format!("SIG_I verifies: {:?}", fifth.authentic);
         let requirements = ["IKE-AUTH-001", "IKE-KEY-002"];
-        cx.check("phase1.signature-over-hash", &requirements, fifth.authentic == Some(true), "SIG_I over the bare HASH_I", observed);
+        cx.check(
+            "phase1.signature-over-hash",
+            &requirements,
+            fifth.authentic == Some(true),
+            "SIG_I over the bare HASH_I",
+            observed,
+        );
     }
     Ok(())
 }
@@ -296,7 +319,13 @@ fn wrong_names(cx: &mut Cx<'_>) -> Flow {
     }
     let right = certified.right.clone();
     let mut scene = certified.start(cx, &Credentials { identity: Some(fqdn(SERVER_NAME)), ..right.clone() })?;
-    completes(cx, "phase1.server-name-in-certificate", &["IKE-AUTH-009"], "a host name in the certificate", &mut scene)?;
+    completes(
+        cx,
+        "phase1.server-name-in-certificate",
+        &["IKE-AUTH-009"],
+        "a host name in the certificate",
+        &mut scene,
+    )?;
     let trial = Trial::new("phase1.server-name-bound", &["IKE-AUTH-009"], Step::Main6).grave();
     let stranger = Credentials { identity: Some(fqdn(other)), ..right.clone() };
     certified.judge(cx, &trial, "a host name that is not in the certificate", &stranger)?;
@@ -313,7 +342,13 @@ fn requests(cx: &mut Cx<'_>) -> Flow {
     let further = Tamper::content(move |m| edit::push(m, PayloadType::CERT_REQ, unknown.clone()));
     for (what, check, requirements, credentials, tamper) in [
         ("no name", "phase1.empty-request-means-any", ["IKE-AUTH-013", "IKE-AUTH-012"], any, Tamper::none()),
-        ("a second request of type 9", "phase1.unknown-request-tolerated", ["IKE-AUTH-014", "IKE-AUTH-012"], certified.right.clone(), further),
+        (
+            "a second request of type 9",
+            "phase1.unknown-request-tolerated",
+            ["IKE-AUTH-014", "IKE-AUTH-012"],
+            certified.right.clone(),
+            further,
+        ),
     ] {
         let mut scene = certified.start(cx, &credentials)?;
         scene.ks.tamper(Step::Main4, tamper);
@@ -321,7 +356,13 @@ fn requests(cx: &mut Cx<'_>) -> Flow {
         let certificates = scene.ks.log.of(Step::Main5).map(|seen| seen.certificates().len()).max().unwrap_or(0);
         let outcome = result.as_ref().map_or_else(ToString::to_string, |()| "registered".to_owned());
         let ok = result.is_ok() && certificates > 0;
-        cx.check(check, &requirements, ok, "message 5 with a certificate", format!("{what}: {outcome}, {certificates} certificates"));
+        cx.check(
+            check,
+            &requirements,
+            ok,
+            "message 5 with a certificate",
+            format!("{what}: {outcome}, {certificates} certificates"),
+        );
     }
     Ok(())
 }

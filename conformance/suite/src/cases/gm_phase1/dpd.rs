@@ -6,7 +6,7 @@ use hallmark_probe::step::Step;
 use hallmark_probe::tamper::Tamper;
 use hallmark_wire::isakmp::{NotifyType, PayloadType};
 
-use super::kit::{ask, has_sa, informationals, numbers, sent, with_sa, words, WINDOW};
+use super::kit::{WINDOW, ask, has_sa, informationals, numbers, sent, with_sa, words};
 use crate::Case;
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::GmScene;
@@ -162,11 +162,16 @@ fn dead_server(cx: &mut Cx<'_>, check: &str, requirements: &[&str], wrongly: boo
     let query = sent(scene.ks.compose_r_u_there(1))?;
     scene.ks.script.answer_dpd = wrongly;
     if wrongly {
-        scene.ks.tamper(Step::Informational, Tamper::content(|m| edit::notify(m, |notify| {
-            if let Some(last) = notify.data.last_mut() {
-                *last = last.wrapping_add(7);
-            }
-        })));
+        scene.ks.tamper(
+            Step::Informational,
+            Tamper::content(|m| {
+                edit::notify(m, |notify| {
+                    if let Some(last) = notify.data.last_mut() {
+                        *last = last.wrapping_add(7);
+                    }
+                })
+            }),
+        );
     }
     let came = informationals(cx, &mut scene.ks, Duration::from_secs(IDLE * 12));
     let asked = numbers(came.iter(), NotifyType::R_U_THERE).len();

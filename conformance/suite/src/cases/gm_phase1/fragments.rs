@@ -10,7 +10,9 @@ use hallmark_probe::suite::Suite;
 use hallmark_probe::tamper::octets;
 use hallmark_wire::isakmp::{Fragment, Header, NotifyType, PayloadType, payload_octets, vendor_id};
 
-use super::kit::{WINDOW, cookies, has_sa, informationals, needs, numbers, observe, reach, registers, sent, start, words};
+use super::kit::{
+    WINDOW, cookies, has_sa, informationals, needs, numbers, observe, reach, registers, sent, start, words,
+};
 use crate::Case;
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::GmScene;
@@ -171,7 +173,13 @@ fn only_when_announced(cx: &mut Cx<'_>) -> Flow {
     let outcome = observe(cx, &mut scene)?.map_or_else(|fault| fault.to_string(), |()| "registered".to_owned());
     let fragment = |seen: &&Seen| seen.header.next == PayloadType::FRAGMENT || seen.fragments > 0;
     let count = scene.ks.log.entries.iter().filter(fragment).count();
-    cx.check("fragment.only-when-announced", &["IKE-FRAG-002"], count == 0, "no fragment", format!("{count} fragments, {outcome}"));
+    cx.check(
+        "fragment.only-when-announced",
+        &["IKE-FRAG-002"],
+        count == 0,
+        "no fragment",
+        format!("{count} fragments, {outcome}"),
+    );
     Ok(())
 }
 
@@ -223,7 +231,13 @@ fn contradictions(cx: &mut Cx<'_>) -> Flow {
         let (first, second) = if flags == 0 { (pieces.get(2), Some(&fourth)) } else { (Some(&fourth), pieces.get(2)) };
         let sent = [first, second, pieces.first(), pieces.get(1)].into_iter().flatten();
         let (served, came) = went_on(cx, &mut scene, &request, sent);
-        cx.silence("fragment.contradiction-discarded", &["IKE-FRAG-005"], !served, "no PULL", format!("{what}: {came}"));
+        cx.silence(
+            "fragment.contradiction-discarded",
+            &["IKE-FRAG-005"],
+            !served,
+            "no PULL",
+            format!("{what}: {came}"),
+        );
         if served {
             continue;
         }
@@ -297,7 +311,13 @@ fn forged(cx: &mut Cx<'_>) -> Flow {
             served = went_on(cx, &mut scene, &request, [&message]).0;
         }
         let requirements = ["IKE-FRAG-011", "IKE-FRAG-007"];
-        cx.check("fragment.whole-message-wins", &requirements, served, "a PULL after message 6", format!("{what}: {came}"));
+        cx.check(
+            "fragment.whole-message-wins",
+            &requirements,
+            served,
+            "a PULL after message 6",
+            format!("{what}: {came}"),
+        );
         if served {
             registers(cx, &requirements, what, &mut scene)?;
         }

@@ -4,11 +4,11 @@
 //! member with dead peer detection.
 
 use hallmark_core::Datagram;
+use hallmark_probe::edit;
 use hallmark_probe::ks::Reply;
 use hallmark_probe::seen::Seen;
 use hallmark_probe::step::Step;
 use hallmark_probe::tamper::Tamper;
-use hallmark_probe::edit;
 use hallmark_wire::isakmp::{Delete, Flags, Notify, NotifyType, PayloadType};
 
 use super::kit::{
@@ -170,7 +170,8 @@ fn kept(
     probe(cx, &mut scene)?;
     let came = informationals(cx, &mut scene.ks, WINDOW);
     let there = has_sa(cx, &mut scene.ks, 2)?;
-    let observed = format!("a query afterwards is {}; {}", if there { "answered" } else { "not answered" }, words(&came));
+    let observed =
+        format!("a query afterwards is {}; {}", if there { "answered" } else { "not answered" }, words(&came));
     cx.grave(check, requirements, there, "the SA stays", observed);
     scene.finish(cx)
 }
@@ -207,7 +208,8 @@ fn not_answered(cx: &mut Cx<'_>) -> Flow {
     }
     scene.ks.serve_for(cx.world, WINDOW);
     let came: Vec<Seen> = scene.ks.log.entries.iter().skip(before).cloned().collect();
-    let answered = came.iter().filter(|seen| seen.header.exchange == hallmark_wire::isakmp::ExchangeType::INFORMATIONAL).count();
+    let answered =
+        came.iter().filter(|seen| seen.header.exchange == hallmark_wire::isakmp::ExchangeType::INFORMATIONAL).count();
     let observed = format!("{answered} answers to 20 messages");
     let requirements = ["IKE-INF-005", "IKE-DOS-009"];
     cx.silence("informational.not-answered", &requirements, answered == 0, "no Informational", observed);
@@ -238,16 +240,32 @@ fn own_form(cx: &mut Cx<'_>) -> Flow {
     let came = ask(cx, &mut scene.ks, 1)?;
     cx.require(!came.is_empty(), "a query under the SA is not answered")?;
     let clear = came.iter().filter(|seen| !seen.protected).count();
-    cx.check("informational.encrypted", &["IKE-INF-002"], clear == 0, "encrypted", format!("{clear} of {} in clear", came.len()));
+    cx.check(
+        "informational.encrypted",
+        &["IKE-INF-002"],
+        clear == 0,
+        "encrypted",
+        format!("{clear} of {} in clear", came.len()),
+    );
     let sealed: Vec<&Seen> = came.iter().filter(|seen| seen.protected).collect();
     let verified = sealed.iter().filter(|seen| seen.authentic == Some(true)).count();
     let observed = format!("{verified} of {} verify", sealed.len());
     let requirements = ["IKE-INF-002", "IKE-KEY-009"];
-    cx.check("informational.hash-and-iv", &requirements, verified == sealed.len(), "HASH(1) first, IV from the last block and the message id", observed);
+    cx.check(
+        "informational.hash-and-iv",
+        &requirements,
+        verified == sealed.len(),
+        "HASH(1) first, IV from the last block and the message id",
+        observed,
+    );
     let committed = came.iter().filter(|seen| seen.header.flags.contains(Flags::COMMIT)).count();
     let check = hallmark_catalogue::Check::new("informational.no-commit-flag", &["IKE-HDR-015"]).at(cx.world.now());
     // That the flag is never set after phase 1 is the MUST of this row.
-    cx.record(check.level(hallmark_catalogue::Level::Must).saw(committed == 0, "commit flag clear", format!("{committed} with the flag")));
+    cx.record(check.level(hallmark_catalogue::Level::Must).saw(
+        committed == 0,
+        "commit flag clear",
+        format!("{committed} with the flag"),
+    ));
     scene.finish(cx)
 }
 
@@ -269,7 +287,13 @@ fn own_ids(cx: &mut Cx<'_>) -> Flow {
     // A member whose chains are mixed up reads the first query only.
     let right = verified == came.len() && count >= 4;
     let observed = format!("{count} answers to 4 queries, {verified} of {} messages verify", came.len());
-    cx.check("informational.iv-chains-apart", &["IKE-KEY-010"], right, "every query is answered, every answer verifies", observed);
+    cx.check(
+        "informational.iv-chains-apart",
+        &["IKE-KEY-010"],
+        right,
+        "every query is answered, every answer verifies",
+        observed,
+    );
     scene.finish(cx)
 }
 

@@ -87,9 +87,7 @@ fn goes_on(seen: &Seen, answer: Step) -> bool {
     match answer {
         Step::Main2 => seen.header.exchange == ExchangeType::MAIN && seen.count(PayloadType::KE) > 0,
         Step::Main4 => seen.header.exchange == ExchangeType::MAIN && seen.protected,
-        Step::Aggressive2 => {
-            seen.header.exchange == ExchangeType::AGGRESSIVE && seen.header.responder_cookie != [0; 8]
-        }
+        Step::Aggressive2 => seen.header.exchange == ExchangeType::AGGRESSIVE && seen.header.responder_cookie != [0; 8],
         _ => seen.header.exchange == ExchangeType::PULL,
     }
 }
@@ -190,13 +188,7 @@ pub(super) fn judge_refusal(cx: &mut Cx<'_>, trial: &Trial<'_>, what: &str, scen
 }
 
 /// Judges that the member did not go on; tells whether it did.
-pub(super) fn judge_silence(
-    cx: &mut Cx<'_>,
-    trial: &Trial<'_>,
-    what: &str,
-    scene: &GmScene,
-    request: &Seen,
-) -> bool {
+pub(super) fn judge_silence(cx: &mut Cx<'_>, trial: &Trial<'_>, what: &str, scene: &GmScene, request: &Seen) -> bool {
     let next = next_after(trial.answer);
     let own = |seen: &&Seen| seen.header.initiator_cookie == request.header.initiator_cookie;
     let taken = scene.ks.log.entries.iter().any(|seen| own(&seen) && goes_on(seen, trial.answer));
@@ -216,7 +208,13 @@ pub(super) fn recover(cx: &mut Cx<'_>, trial: &Trial<'_>, what: &str, scene: &mu
     if let Some((check, requirements)) = trial.kept {
         let same = member.starts_with(&request.header.initiator_cookie);
         let observed = if same { "the same exchange completed" } else { "another exchange completed" };
-        cx.check(check, requirements, same, "the right answer completes the same exchange", format!("{what}: {observed}"));
+        cx.check(
+            check,
+            requirements,
+            same,
+            "the right answer completes the same exchange",
+            format!("{what}: {observed}"),
+        );
     }
     Ok(())
 }

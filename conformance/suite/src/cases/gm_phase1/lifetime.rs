@@ -47,7 +47,13 @@ fn expires(cx: &mut Cx<'_>) -> Flow {
     scene.ks.send_raw(cx.world, to, query);
     let came = informationals(cx, &mut scene.ks, WINDOW);
     let gone = numbers(came.iter(), NotifyType::R_U_THERE_ACK).is_empty();
-    cx.silence("phase1.sa-expires", &["IKE-LIFE-001"], gone, "the SA is gone", format!("a query under it: {}", words(&came)));
+    cx.silence(
+        "phase1.sa-expires",
+        &["IKE-LIFE-001"],
+        gone,
+        "the SA is gone",
+        format!("a query under it: {}", words(&came)),
+    );
     scene.finish(cx)
 }
 
@@ -65,6 +71,12 @@ fn keys_survive(cx: &mut Cx<'_>) -> Flow {
     };
     let observed = format!("a rekey under the old keys is acknowledged: {taken}, registrations meanwhile: {again}");
     let requirements = ["IKE-LIFE-005"];
-    cx.check("phase1.group-keys-survive", &requirements, taken && again == 0, "the keys stay, and nothing needs to be fetched", observed);
+    cx.check(
+        "phase1.group-keys-survive",
+        &requirements,
+        taken && again == 0,
+        "the keys stay, and nothing needs to be fetched",
+        observed,
+    );
     scene.finish(cx)
 }

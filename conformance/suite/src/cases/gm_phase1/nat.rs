@@ -9,8 +9,8 @@ use hallmark_probe::tamper::Tamper;
 use hallmark_wire::isakmp::{ExchangeType, NotifyType, PayloadType, vendor_id};
 
 use super::kit::{
-    WINDOW, cookies, garbage, has_sa, informationals, message, needs, numbers, observe, observed, reach, registers, sent,
-    start, words,
+    WINDOW, cookies, garbage, has_sa, informationals, message, needs, numbers, observe, observed, reach, registers,
+    sent, start, words,
 };
 use crate::Case;
 use crate::cx::{Cx, Flow, Stop};
@@ -90,7 +90,8 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn without_vendor_id(cx: &mut Cx<'_>) -> Flow {
-    let mut scene = start(cx, |_| {}, |script| script.vendor_ids.retain(|id| id.as_slice() != vendor_id::NAT_T_RFC3947))?;
+    let mut scene =
+        start(cx, |_| {}, |script| script.vendor_ids.retain(|id| id.as_slice() != vendor_id::NAT_T_RFC3947))?;
     drop(observe(cx, &mut scene)?);
     needs_nat_t(cx, &scene)?;
     let count = message(cx, &scene.ks, Step::Main3)?.count(PayloadType::NAT_D);
@@ -111,9 +112,16 @@ fn hashes(cx: &mut Cx<'_>) -> Flow {
     let received: Vec<&[u8]> = third.bodies(PayloadType::NAT_D).collect();
     let first = received.first().is_some_and(|body| *body == hash(third.datagram.dst));
     let rest = received.iter().skip(1).any(|body| *body == hash(third.datagram.src));
-    let observed = format!("{} payloads, the first is ours: {first}, the member's among the rest: {rest}", received.len());
+    let observed =
+        format!("{} payloads, the first is ours: {first}, the member's among the rest: {rest}", received.len());
     let requirements = ["IKE-NAT-002", "IKE-NAT-003"];
-    cx.check("nat.nat-d", &requirements, first && rest, "first the server's address and port, then the member's", observed);
+    cx.check(
+        "nat.nat-d",
+        &requirements,
+        first && rest,
+        "first the server's address and port, then the member's",
+        observed,
+    );
     Ok(())
 }
 
@@ -153,14 +161,30 @@ fn moves(cx: &mut Cx<'_>) -> Flow {
     let check = hallmark_catalogue::Check::new("nat.marker-sent", &requirements).at(cx.world.now());
     let ok = bare.is_empty();
     // RFC 3948 §2.2 says MUST of the sender; the (H) of the row is about the receiver.
-    cx.record(check.level(hallmark_catalogue::Level::Must).saw(ok, "four zero octets in front on 4500", format!("without: {}", bare.join(", "))));
+    cx.record(check.level(hallmark_catalogue::Level::Must).saw(
+        ok,
+        "four zero octets in front on 4500",
+        format!("without: {}", bare.join(", ")),
+    ));
     if ok {
-        cx.check("nat.stays-on-4500", &["IKE-MM-019", "GDOI-P1-007"], back.is_empty(), "everything from message 5 on", format!("on the old port: {}", back.join(", ")));
+        cx.check(
+            "nat.stays-on-4500",
+            &["IKE-MM-019", "GDOI-P1-007"],
+            back.is_empty(),
+            "everything from message 5 on",
+            format!("on the old port: {}", back.join(", ")),
+        );
         let fifth = message(cx, &scene.ks, Step::Main5)?;
         let port = fifth.identification().map(|id| id.port);
         cx.check("nat.id-port-zero", &["IKE-MM-019"], port == Some(0), "port 0 in the ID", format!("{port:?}"));
         let outcome = result.map_or_else(|fault| fault.to_string(), |()| "registered".to_owned());
-        cx.check("nat.registers-on-4500", &["IKE-MM-019"], outcome == "registered", "the registration completes", outcome);
+        cx.check(
+            "nat.registers-on-4500",
+            &["IKE-MM-019"],
+            outcome == "registered",
+            "the registration completes",
+            outcome,
+        );
     }
     Ok(())
 }
@@ -230,7 +254,13 @@ fn not_moved_by_garbage(cx: &mut Cx<'_>) -> Flow {
     }
     let own = scene.ks.log.count(Step::Main3) - before;
     let observed = format!("the server got {own} copies of message 3, the stranger {drawn} messages");
-    cx.grave("nat.moved-by-authentic-only", &["IKE-NAT-010"], drawn == 0 && own > 0, "copies go on to the server", observed);
+    cx.grave(
+        "nat.moved-by-authentic-only",
+        &["IKE-NAT-010"],
+        drawn == 0 && own > 0,
+        "copies go on to the server",
+        observed,
+    );
     registers(cx, &["IKE-NAT-010"], "after garbage from a stranger", &mut scene)
 }
 

@@ -159,10 +159,17 @@ fn headers(cx: &mut Cx<'_>) -> Flow {
     let ids = wrong(&|seen| phase1(seen) && seen.header.message_id != 0);
     let types = wrong(&|seen| {
         let pull = matches!(seen.step, Step::Pull1 | Step::Pull3) && seen.header.exchange == ExchangeType::PULL;
-        let main = matches!(seen.step, Step::Main1 | Step::Main3 | Step::Main5) && seen.header.exchange == ExchangeType::MAIN;
+        let main =
+            matches!(seen.step, Step::Main1 | Step::Main3 | Step::Main5) && seen.header.exchange == ExchangeType::MAIN;
         !(pull || main || seen.header.exchange == ExchangeType::INFORMATIONAL)
     });
-    cx.check("phase1.version-sent", &["IKE-HDR-003", "GDOI-P1-018"], version.is_empty(), "version octet 10", list(&version));
+    cx.check(
+        "phase1.version-sent",
+        &["IKE-HDR-003", "GDOI-P1-018"],
+        version.is_empty(),
+        "version octet 10",
+        list(&version),
+    );
     cx.check("phase1.flags-sent", &["IKE-HDR-007"], flags.is_empty(), "bits 3 to 7 zero", list(&flags));
     cx.check("phase1.message-id-sent", &["IKE-HDR-008"], ids.is_empty(), "message id 0 in phase 1", list(&ids));
     cx.check("phase1.exchange-type-sent", &["IKE-MM-001"], types.is_empty(), "type 2 throughout", list(&types));
@@ -177,13 +184,28 @@ fn first_message(cx: &mut Cx<'_>) -> Flow {
     let scene = observed(cx)?;
     let first = message(cx, &scene.ks, Step::Main1)?;
     let kinds = first.kinds();
-    cx.check("phase1.sa-first", &["IKE-PAY-008"], kinds.first() == Some(&PayloadType::SA), "the SA first", format!("{kinds:?}"));
-    let only = kinds.iter().all(|kind| matches!(*kind, PayloadType::SA | PayloadType::VENDOR_ID | PayloadType::CERT_REQ));
+    cx.check(
+        "phase1.sa-first",
+        &["IKE-PAY-008"],
+        kinds.first() == Some(&PayloadType::SA),
+        "the SA first",
+        format!("{kinds:?}"),
+    );
+    let only =
+        kinds.iter().all(|kind| matches!(*kind, PayloadType::SA | PayloadType::VENDOR_ID | PayloadType::CERT_REQ));
     let once = first.count(PayloadType::SA) == 1 && !first.protected;
-    cx.check("phase1.message-1-payloads", &["IKE-MM-002"], only && once, "one SA and vendor ids, in clear", format!("{kinds:?}"));
+    cx.check(
+        "phase1.message-1-payloads",
+        &["IKE-MM-002"],
+        only && once,
+        "one SA and vendor ids, in clear",
+        format!("{kinds:?}"),
+    );
     let own = first.header.initiator_cookie;
     cx.check("phase1.own-cookie", &["IKE-CKY-001"], own != [0; 8], "not zero", format!("{own:02x?}"));
-    let later = everything(&scene.ks).filter(|seen| seen.step != Step::Main1).all(|seen| seen.header.responder_cookie != [0; 8]);
+    let later = everything(&scene.ks)
+        .filter(|seen| seen.step != Step::Main1)
+        .all(|seen| seen.header.responder_cookie != [0; 8]);
     let observed = format!("message 1 {:02x?}, set later: {later}", first.header.responder_cookie);
     let right = first.header.responder_cookie == [0; 8] && later;
     cx.check("phase1.responder-cookie", &["IKE-CKY-002"], right, "zero in message 1 and nowhere else", observed);
@@ -218,10 +240,22 @@ fn transforms(cx: &mut Cx<'_>) -> Flow {
     cx.check("phase1.offer-consistent", &["IKE-SA-009"], parsed.is_some(), "counts and lengths that agree", observed);
     let Some(offer) = parsed else { return Ok(()) };
     let protocols: Vec<u8> = offer.proposals.iter().map(|proposal| proposal.protocol).collect();
-    cx.check("phase1.one-proposal", &["IKE-SA-001"], protocols == [1], "one proposal of protocol 1", format!("{protocols:?}"));
+    cx.check(
+        "phase1.one-proposal",
+        &["IKE-SA-001"],
+        protocols == [1],
+        "one proposal of protocol 1",
+        format!("{protocols:?}"),
+    );
     let numbers: Vec<u8> = offer.proposals.iter().flat_map(|proposal| &proposal.transforms).map(|t| t.number).collect();
     let ascending = numbers.windows(2).all(|pair| pair[0] < pair[1]);
-    cx.check("phase1.transform-numbers", &["IKE-SA-005"], ascending, "each more than the one before", format!("{numbers:?}"));
+    cx.check(
+        "phase1.transform-numbers",
+        &["IKE-SA-005"],
+        ascending,
+        "each more than the one before",
+        format!("{numbers:?}"),
+    );
     Ok(())
 }
 
@@ -240,8 +274,14 @@ fn attributes(cx: &mut Cx<'_>) -> Flow {
             }
         }
         let basic = [1, 2, 3, 4, 5, 11, 13, 14];
-        let written_long = |class: u16| matches!(attributes.get(class).map(|a| &a.value), Some(AttributeValue::Variable(_)));
-        long.extend(basic.into_iter().filter(|class| written_long(*class)).map(|class| format!("transform {number}: class {class}")));
+        let written_long =
+            |class: u16| matches!(attributes.get(class).map(|a| &a.value), Some(AttributeValue::Variable(_)));
+        long.extend(
+            basic
+                .into_iter()
+                .filter(|class| written_long(*class))
+                .map(|class| format!("transform {number}: class {class}")),
+        );
         let bits = attributes.uint(class::KEY_LENGTH);
         match attributes.uint(class::ENCRYPTION) {
             Some(7) if !matches!(bits, Some(128 | 192 | 256)) => aes.push(format!("transform {number}: {bits:?}")),
@@ -249,8 +289,20 @@ fn attributes(cx: &mut Cx<'_>) -> Flow {
             _ => {}
         }
     }
-    cx.check("phase1.transform-complete", &["IKE-SA-015"], missing.is_empty(), "cipher, hash, method and group", list(&missing));
-    cx.check("phase1.basic-attributes", &["IKE-SA-016"], long.is_empty(), "basic attributes in basic form", list(&long));
+    cx.check(
+        "phase1.transform-complete",
+        &["IKE-SA-015"],
+        missing.is_empty(),
+        "cipher, hash, method and group",
+        list(&missing),
+    );
+    cx.check(
+        "phase1.basic-attributes",
+        &["IKE-SA-016"],
+        long.is_empty(),
+        "basic attributes in basic form",
+        list(&long),
+    );
     cx.check("phase1.aes-key-length", &["IKE-SA-019"], aes.is_empty(), "128, 192 or 256", list(&aes));
     cx.check("phase1.fixed-key-length", &["IKE-SA-020"], fixed.is_empty(), "no key length", list(&fixed));
     Ok(())
@@ -267,12 +319,24 @@ fn share(cx: &mut Cx<'_>) -> Flow {
         )
     };
     let once = third.count(PayloadType::KE) == 1 && third.count(PayloadType::NONCE) == 1 && !third.protected;
-    cx.check("phase1.message-3-payloads", &["IKE-MM-003"], once && kinds.iter().all(legal), "KE and nonce, in clear", format!("{kinds:?}"));
+    cx.check(
+        "phase1.message-3-payloads",
+        &["IKE-MM-003"],
+        once && kinds.iter().all(legal),
+        "KE and nonce, in clear",
+        format!("{kinds:?}"),
+    );
     let nonce = third.nonce().map(<[u8]>::len);
     let fits = nonce.is_some_and(|len| (8..=256).contains(&len));
     cx.check("phase1.nonce-length-sent", &["IKE-MM-007"], fits, "8 to 256 octets", format!("{nonce:?}"));
     let public = third.body(PayloadType::KE).map(<[u8]>::len);
-    cx.check("phase1.public-value-length-sent", &["IKE-MM-008"], public == Some(256), "256 octets", format!("{public:?}"));
+    cx.check(
+        "phase1.public-value-length-sent",
+        &["IKE-MM-008"],
+        public == Some(256),
+        "256 octets",
+        format!("{public:?}"),
+    );
     Ok(())
 }
 
@@ -283,16 +347,34 @@ fn proof(cx: &mut Cx<'_>) -> Flow {
     let kinds = fifth.kinds();
     let requirements = ["IKE-MM-004", "IKE-KEY-005", "IKE-KEY-007"];
     let whole = fifth.count(PayloadType::ID) == 1 && fifth.count(PayloadType::HASH) == 1;
-    if !cx.check("phase1.message-5-payloads", &requirements, whole, "one ID and one HASH", format!("{kinds:?} {:?}", fifth.flaw)) {
+    if !cx.check(
+        "phase1.message-5-payloads",
+        &requirements,
+        whole,
+        "one ID and one HASH",
+        format!("{kinds:?} {:?}", fifth.flaw),
+    ) {
         return Ok(());
     }
     let requirements = ["IKE-KEY-001", "IKE-KEY-003"];
-    cx.check("phase1.hash-i", &requirements, fifth.authentic == Some(true), "HASH_I verifies", format!("{:?}", fifth.authentic));
+    cx.check(
+        "phase1.hash-i",
+        &requirements,
+        fifth.authentic == Some(true),
+        "HASH_I verifies",
+        format!("{:?}", fifth.authentic),
+    );
     let id = cx.have(fifth.identification(), "the ID of message 5 does not parse")?;
     let pair = (id.protocol, id.port);
     let known = matches!(pair, (0, 0) | (17, 500));
     cx.check("phase1.id-port", &["IKE-MM-018"], known, "0/0 or 17/500", format!("{}/{}", pair.0, pair.1));
-    cx.check("phase1.id-type", &["IKE-MM-004"], id.id_type == IdType::IPV4_ADDR, "the address it is configured to", &id);
+    cx.check(
+        "phase1.id-type",
+        &["IKE-MM-004"],
+        id.id_type == IdType::IPV4_ADDR,
+        "the address it is configured to",
+        &id,
+    );
     Ok(())
 }
 
@@ -314,8 +396,11 @@ fn padding(cx: &mut Cx<'_>) -> Flow {
         let expected = "28 octets and whole blocks";
         cx.check("phase1.length-counts-padding", &["IKE-HDR-016"], lengths.is_empty(), expected, list(&lengths));
         let odd = |seen: &Seen| seen.padding.len() >= block || seen.padding.iter().any(|octet| *octet != 0);
-        let pads: Vec<String> =
-            sealed.iter().filter(|seen| odd(seen)).map(|seen| format!("{}: {:02x?}", seen.step, seen.padding)).collect();
+        let pads: Vec<String> = sealed
+            .iter()
+            .filter(|seen| odd(seen))
+            .map(|seen| format!("{}: {:02x?}", seen.step, seen.padding))
+            .collect();
         cx.check("phase1.zero-padding", &["IKE-KEY-011"], pads.is_empty(), "less than a block of zeros", list(&pads));
     }
     Ok(())

@@ -8,8 +8,8 @@ use hallmark_probe::tamper::{Tamper, octets};
 use hallmark_wire::isakmp::{ExchangeType, IdType, Identification, Notify, NotifyType, PayloadType};
 
 use super::kit::{
-    Trial, WINDOW, answers_accepted, answers_refused, answers_refused_by, cookies, garbage, judge_silence, observe, reach,
-    recover, registers, start, words,
+    Trial, WINDOW, answers_accepted, answers_refused, answers_refused_by, cookies, garbage, judge_silence, observe,
+    reach, recover, registers, start, words,
 };
 use crate::Case;
 use crate::cx::{Cx, Flow};
@@ -220,12 +220,15 @@ fn reflected_proof(cx: &mut Cx<'_>) -> Flow {
         let hash = request.body(PayloadType::HASH).unwrap_or_default().to_vec();
         cx.require(!hash.is_empty(), "message 5 holds no HASH_I")?;
         // Message 6 is built anew, with what the member said itself.
-        scene.ks.tamper(Step::Main6, Tamper::sealed(move |m| {
-            if whole {
-                edit::set_body(m, PayloadType::ID, id.clone());
-            }
-            edit::set_body(m, PayloadType::HASH, hash.clone());
-        }));
+        scene.ks.tamper(
+            Step::Main6,
+            Tamper::sealed(move |m| {
+                if whole {
+                    edit::set_body(m, PayloadType::ID, id.clone());
+                }
+                edit::set_body(m, PayloadType::HASH, hash.clone());
+            }),
+        );
         scene.ks.answer_all();
         scene.ks.send_again(cx.world, Step::Main6);
         scene.ks.serve_for(cx.world, WINDOW);
@@ -282,7 +285,13 @@ fn aggressive(cx: &mut Cx<'_>) -> Flow {
         return Err(crate::cx::Stop::NotSupported("gm.aggressive".to_owned(), "false".to_owned()));
     }
     let observed = result.map_or_else(|fault| fault.to_string(), |()| "registered".to_owned());
-    cx.check("phase1.aggressive-completes", &["IKE-AM-002"], observed == "registered", "the registration completes", observed);
+    cx.check(
+        "phase1.aggressive-completes",
+        &["IKE-AM-002"],
+        observed == "registered",
+        "the registration completes",
+        observed,
+    );
     let trial = Trial::new("phase1.aggressive-hash-r-refused", &["IKE-AM-007"], Step::Aggressive2).grave();
     let wrong = vec![("one bit flipped", Tamper::sealed(|m| edit::flip_bit(m, PayloadType::HASH, 31, 0)))];
     answers_refused_by(cx, &trial, wrong, &mut |cx| make(cx))

@@ -83,9 +83,16 @@ fn repeated(cx: &mut Cx<'_>) -> Flow {
     for (answer, request) in [(Step::Main2, Step::Main1), (Step::Main4, Step::Main3), (Step::Main6, Step::Main5)] {
         let (mut scene, copies) = copies(cx, answer, request)?;
         let observed = format!("{request}: sent {} times", copies.len());
-        cx.check("phase1.repeated", &["IKE-RTX-001"], copies.len() > 1, "sent again while it is not answered", observed);
+        cx.check(
+            "phase1.repeated",
+            &["IKE-RTX-001"],
+            copies.len() > 1,
+            "sent again while it is not answered",
+            observed,
+        );
         let same = copies.iter().all(|copy| copy.octets() == copies[0].octets());
-        let observed = format!("{request}: {} copies, {}", copies.len(), if same { "all alike" } else { "of different octets" });
+        let observed =
+            format!("{request}: {} copies, {}", copies.len(), if same { "all alike" } else { "of different octets" });
         cx.check("phase1.repeated-alike", &["IKE-RTX-004"], same, "the same octets", observed);
         registers(cx, &["IKE-RTX-001"], &format!("after {request} was ignored"), &mut scene)?;
     }
@@ -122,7 +129,10 @@ fn bounded(cx: &mut Cx<'_>) -> Flow {
     );
     let times = scene.ks.log.of(Step::Main1).filter(|seen| seen.header.initiator_cookie == own).count();
     cx.measure("transmissions of message 1", f64::from(u32::try_from(times).unwrap_or(u32::MAX)), "");
-    let observed = format!("message 1 sent {times} times under one cookie, {}", if renewed { "then under another" } else { "and no other in 300 s" });
+    let observed = format!(
+        "message 1 sent {times} times under one cookie, {}",
+        if renewed { "then under another" } else { "and no other in 300 s" }
+    );
     let requirements = ["IKE-RTX-003", "IKE-CKY-011"];
     cx.check("phase1.gives-up", &requirements, renewed, "a bounded number, then a new exchange", observed);
     registers(cx, &["IKE-RTX-003"], "after a whole attempt was ignored", &mut scene)
@@ -141,7 +151,8 @@ fn late(cx: &mut Cx<'_>) -> Flow {
     scene.ks.send_raw(cx.world, to, octets);
     scene.ks.serve_for(cx.world, super::kit::WINDOW);
     let taken = scene.ks.log.of(Step::Main3).any(|seen| seen.header.initiator_cookie == own);
-    let since: Vec<Seen> = scene.ks.log.since(first.at).filter(|seen| seen.header.initiator_cookie == own).cloned().collect();
+    let since: Vec<Seen> =
+        scene.ks.log.since(first.at).filter(|seen| seen.header.initiator_cookie == own).cloned().collect();
     let requirements = ["IKE-RTX-003", "IKE-CKY-005"];
     cx.silence("phase1.late-answer-ignored", &requirements, !taken, "no message 3 of the old exchange", words(&since));
     registers(cx, &requirements, "after a late answer", &mut scene)

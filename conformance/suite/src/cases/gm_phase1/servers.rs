@@ -67,8 +67,15 @@ fn wrong_key(cx: &mut Cx<'_>) -> Flow {
     cx.require(first.log.count(Step::Main5) > 0, "the first server was not tried up to message 5")?;
     cx.alive_before("message 5 came to the first server");
     let pulls = first.log.count(Step::Pull1);
-    cx.grave_silence("phase1.wrong-key-no-pull", &["IKE-MM-025", "IKE-MM-036"], pulls == 0, "no PULL with the first server", pulls);
-    let observed = format!("{} messages 1 at the second server, registered: {registered}", second.log.count(Step::Main1));
+    cx.grave_silence(
+        "phase1.wrong-key-no-pull",
+        &["IKE-MM-025", "IKE-MM-036"],
+        pulls == 0,
+        "no PULL with the first server",
+        pulls,
+    );
+    let observed =
+        format!("{} messages 1 at the second server, registered: {registered}", second.log.count(Step::Main1));
     cx.check("registration.next-server", &["REG-004"], registered, "a registration with the second server", observed);
     if registered {
         cx.alive_after("the member registered with the second server");
@@ -85,7 +92,13 @@ fn own_keys(cx: &mut Cx<'_>) -> Flow {
     cx.require(second.log.count(Step::Main5) > 0, "the second server was not tried up to message 5")?;
     let authentic = second.log.of(Step::Main5).any(|seen| seen.authentic == Some(true));
     let observed = format!("message 5 at the second server verifies: {authentic}, registered: {registered}");
-    cx.check("phase1.key-of-the-server", &["IKE-KEY-001", "REG-004"], registered, "a registration under the second server's key", observed);
+    cx.check(
+        "phase1.key-of-the-server",
+        &["IKE-KEY-001", "REG-004"],
+        registered,
+        "a registration under the second server's key",
+        observed,
+    );
     if registered {
         cx.alive_after("the member registered with the second server");
     }

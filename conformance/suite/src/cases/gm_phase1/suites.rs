@@ -74,7 +74,13 @@ fn every_group(cx: &mut Cx<'_>) -> Flow {
         let value = scene.ks.log.of(Step::Main3).next().and_then(|seen| seen.body(PayloadType::KE)).map(<[u8]>::len);
         let requirement = if ecp { "IKE-KEY-013" } else { "IKE-MM-008" };
         let observed = format!("{group}: {value:?}");
-        cx.check("phase1.key-exchange-form", &[requirement], value == Some(width), &format!("{width} octets"), observed);
+        cx.check(
+            "phase1.key-exchange-form",
+            &[requirement],
+            value == Some(width),
+            &format!("{width} octets"),
+            observed,
+        );
     }
     Ok(())
 }

@@ -272,7 +272,7 @@ fn keys_for_each_sa(cx: &mut Cx<'_>) -> Flow {
     let mut gm = member(cx, &scene, 0)?;
     let push = scene.push(cx, &mut gm, SOON)?;
     let sa = cx.have(push.sa.clone(), "the rekey has no SA payload that decodes")?;
-    let kd = push.kd.clone();
+    let kd = push.kd;
     cx.check(
         "push.kd-decodes",
         &["GDOI-PL-057"],

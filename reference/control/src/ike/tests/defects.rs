@@ -1138,8 +1138,7 @@ fn every_defect_shows_on_the_wire() {
         left.remove(&defect);
     }
     // These need a peer that crafts an answer; the conformance cases of a member's phase 1 have one.
-    for defect in
-        [Defect::IkeReflectionAccepted, Defect::IkeZeroResponderCookieAccepted, Defect::IkeLateAnswerAccepted]
+    for defect in [Defect::IkeReflectionAccepted, Defect::IkeZeroResponderCookieAccepted, Defect::IkeLateAnswerAccepted]
     {
         left.remove(&defect);
     }
