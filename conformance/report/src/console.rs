@@ -235,20 +235,22 @@ impl<W: Write> Console<W> {
 
     /// Writes what was judged, area by area, and how many requirements that were.
     fn areas(&mut self, results: &RunResults) -> io::Result<()> {
-        let mut areas: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        let mut areas: BTreeMap<&str, BTreeMap<Verdict, usize>> = BTreeMap::new();
         for case in &results.cases {
-            let (cases, passed) = areas.entry(case.area.as_str()).or_default();
-            *cases += 1;
-            *passed += usize::from(case.verdict == Verdict::Pass);
+            *areas.entry(case.area.as_str()).or_default().entry(case.verdict).or_default() += 1;
         }
         if areas.len() < 2 {
             return Ok(());
         }
         let width = areas.keys().map(|area| area.chars().count()).max().unwrap_or(0);
         writeln!(self.out)?;
-        for (area, (cases, passed)) in areas {
+        for (area, words) in areas {
+            let cases: usize = words.values().sum();
+            let passed = words.get(&Verdict::Pass).copied().unwrap_or(0);
+            let others = words.iter().filter(|(word, _)| **word != Verdict::Pass);
+            let others: String = others.map(|(word, count)| format!(", {count} {word}")).collect();
             let mark = if passed == cases { "pass" } else { "warn" };
-            let count = self.paint(mark, &format!("{passed:>4} of {cases:>3} passed"));
+            let count = self.paint(mark, &format!("{passed:>4} of {cases:>3} passed{others}"));
             writeln!(self.out, "  {:width$}  {count}", clean(area))?;
         }
         let judged = results.requirements.len();
