@@ -193,7 +193,7 @@ impl TargetArgs {
                     name,
                     subject,
                     // The subjects mostly wait, but a fast clock makes every delay of the host a long one.
-                    jobs: cores * 4,
+                    jobs: cores * 8,
                     _folder: Some(folder),
                 })
             }

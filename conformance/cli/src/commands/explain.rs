@@ -8,7 +8,7 @@ use hallmark_control::behaviour::{Defect, Variant};
 use crate::failure::{Done, Failure};
 use crate::printed;
 
-/// Explains a case, a requirement, a defect, a variant or a rejection code.
+/// Explains a case, a requirement, a check, a defect or a variant.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ExplainArgs {
     /// What to explain: KEKSEQ-004, GDOI-PUSH-039, gm_no_seqcheck ...
@@ -44,6 +44,11 @@ fn explain(name: &str) -> Done<String> {
     if let Some((kind, name, describe, reference)) = defect.or(variant) {
         parts.push(explain_switch(kind, name, describe, reference, &cases));
     }
+    if parts.is_empty()
+        && let Some(told) = explain_check(name)
+    {
+        parts.push(told);
+    }
     if parts.is_empty() {
         let known = cases
             .iter()
@@ -53,7 +58,7 @@ fn explain(name: &str) -> Done<String> {
             .chain(Variant::ALL.iter().map(|variant| variant.name()));
         let hint = suggest::did_you_mean(name, known);
         return Err(Failure::usage(format!(
-            "nothing is called `{name}`{hint}\nA check is explained by the case that it stands in: `hallmark list` shows them."
+            "nothing is called `{name}`{hint}\nA check is found by its name in the newest run below runs/, if there is one."
         )));
     }
     Ok(parts.join("\n"))
@@ -129,6 +134,29 @@ fn explain_requirement(id: &str, cases: &[&'static CaseInfo]) -> String {
         }
     }
     text
+}
+
+/// Explains a check from the newest run below `runs/`: checks are named where they are made.
+fn explain_check(name: &str) -> Option<String> {
+    let mut runs: Vec<_> = std::fs::read_dir("runs").ok()?.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    // The name of a run folder begins with its time.
+    runs.sort();
+    let results = runs.iter().rev().find_map(|run| hallmark_report::files::read(run).ok())?;
+    let mut text = String::new();
+    for case in &results.cases {
+        for check in case.checks.iter().filter(|check| check.id == name) {
+            if text.is_empty() {
+                let _ = write!(text, "{name}  check ({})\n\nexpected\n", check.level);
+                wrap(&mut text, "  ", &check.expected);
+                let _ = writeln!(text, "\nrequirements\n  {}", check.requirements.join(" "));
+                let _ = writeln!(text, "\nmade by, and seen in {}", results.run.id);
+            }
+            let _ = writeln!(text, "  {}  {}", case.id, case.title);
+            let word = if check.ok { "held" } else { "did not hold" };
+            wrap(&mut text, "      ", &format!("{word}: {}", check.observed));
+        }
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 fn explain_switch(kind: &str, name: &str, describe: &str, reference: &str, cases: &[&'static CaseInfo]) -> String {

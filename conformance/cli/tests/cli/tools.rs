@@ -61,6 +61,21 @@ fn every_case_requirement_defect_and_variant_explains_itself() {
 }
 
 #[test]
+fn a_check_is_explained_from_the_newest_run() {
+    let bench = Bench::new();
+    let unknown = bench.run(&["explain", "push.seq-strictly-newer"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("newest run"), "{}", unknown.err);
+    let ran = bench.run(&["run", "PULLK-003", "--status-json", "--ui", "quiet"]);
+    let status: serde_json::Value = serde_json::from_str(ran.out.lines().last().unwrap()).unwrap();
+    let results = bench.json(&format!("{}/results.json", status["run"].as_str().unwrap()));
+    let check = results["cases"][0]["checks"][0]["id"].as_str().unwrap();
+    let told = bench.run(&["explain", check]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert!(told.out.contains("PULLK-003") && told.out.contains("held:"), "{}", told.out);
+}
+
+#[test]
 fn a_proof_has_the_published_shape_and_holds_for_what_a_case_must_catch() {
     let bench = Bench::new();
     let answer = bench.run(&["prove", "PULLK-003", "PULLK-004", "--format", "json"]);
