@@ -9,11 +9,13 @@ use std::process::Command;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("wire", &["core"]),
-    ("crypto", &["core", "wire"]),
+    ("gcm", &[]),
+    ("crypto", &["core", "wire", "gcm"]),
     ("control", &["core", "wire", "crypto"]),
+    ("datapath", &["core", "wire", "crypto"]),
     ("lab", &["core", "wire"]),
     ("net", &["core", "wire"]),
-    ("node", &["core", "wire", "crypto", "control", "net"]),
+    ("node", &["core", "wire", "crypto", "control", "datapath", "net"]),
     ("catalogue", &["core"]),
     ("evidence", &["core", "wire"]),
     ("probe", &["core", "wire", "crypto", "evidence", "catalogue"]),
@@ -21,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("runner", &["core", "wire", "crypto", "lab", "net", "catalogue", "evidence", "probe", "suite"]),
     ("dissect", &["core", "wire", "crypto", "evidence"]),
     ("report", &["core", "wire", "catalogue", "evidence"]),
-    ("fuzz", &["core", "wire", "crypto", "control", "catalogue", "node", "dissect"]),
+    ("fuzz", &["core", "wire", "crypto", "control", "datapath", "catalogue", "node", "dissect"]),
     (
         "cli",
         &[
@@ -29,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "wire",
             "crypto",
             "control",
+            "datapath",
             "node",
             "net",
             "lab",
@@ -41,11 +44,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dissect",
         ],
     ),
-    ("perf", &["core", "wire", "crypto", "control", "node", "net", "probe"]),
+    ("perf", &["core", "wire", "gcm", "crypto", "control", "datapath", "node", "net", "probe"]),
 ];
 
 /// Crates without socket, thread, file, clock or randomness of the operating system.
-const SANS_IO: &[&str] = &["core", "wire", "crypto", "control", "lab", "catalogue", "probe", "suite"];
+const SANS_IO: &[&str] =
+    &["core", "wire", "gcm", "crypto", "control", "datapath", "lab", "catalogue", "probe", "suite"];
 
 /// What a sans-I/O crate never names outside its tests.
 const IO_WORDS: &[&str] = &[
