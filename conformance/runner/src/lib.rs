@@ -14,7 +14,7 @@ pub mod survey;
 pub mod transcript;
 pub mod watch;
 
-pub use schedule::{Finished, Plan, Progress, RecordedWorld, Worlds, run};
+pub use schedule::{Finished, Plan, Progress, RecordedWorld, Worlds, preflight, run};
 pub use subject::{LabSubject, LabSubjects};
 pub use transcript::{Entry, Transcript};
 pub use watch::{Break, Watch};

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use hallmark_catalogue::{CaseInfo, CaseResult, Check, Decision, Outcome, TroubleKind, decide};
+use hallmark_catalogue::{CaseInfo, CaseResult, Check, Decision, Outcome, Subject, TroubleKind, decide};
 use hallmark_core::Rng;
-use hallmark_probe::world::World;
+use hallmark_probe::world::{Role, Unavailable, World};
+use hallmark_suite::setup::{GmSetup, KsSetup};
 use hallmark_suite::{Case, Cx, Stop};
 
 use crate::transcript::Transcript;
@@ -137,6 +138,29 @@ pub fn run(
         }
     });
     results.into_values().collect()
+}
+
+/// Starts a subject once with the standard setup of its role, before anything is judged by it: a program that is not
+/// there, or does not know how to start, is no property of any case.
+///
+/// # Errors
+/// Says why it did not start.
+pub fn preflight(case: &'static Case, worlds: &dyn Worlds, seed: u64, stop: &AtomicBool) -> Result<(), String> {
+    let patience = worlds.patience(&case.info);
+    let rng = Rng::from_u64(seed).fork("preflight");
+    let mut world = worlds.make(case, rng, Watch::new(stop, Instant::now() + patience))?;
+    let (role, config) = match case.info.subject {
+        Subject::Ks => (Role::Ks, KsSetup::standard(world.as_world()).to_toml()),
+        Subject::Gm => (Role::Gm, GmSetup::standard(world.as_world()).to_toml()),
+    };
+    let started = catch_unwind(AssertUnwindSafe(|| world.as_world().start(0, role, &config)));
+    let transcript = world.finish();
+    match started {
+        // A device that is configured otherwise runs the cases that fit it; which ones, each case finds out.
+        Ok(Ok(()) | Err(Unavailable::NotHere(_))) => Ok(()),
+        Ok(Err(Unavailable::Failed(why))) => Err(why),
+        Err(_) => Err(transcript.died.unwrap_or_else(|| format!("no answer within {} s", patience.as_secs()))),
+    }
 }
 
 /// Runs one case with its repetitions and retries; nothing when the run was stopped meanwhile.

@@ -74,8 +74,9 @@ pub(crate) fn judge(args: &RunArgs, selection: Selection, color: Color) -> Done 
         // Short enough to type.
         None => u64::from(hallmark_net::entropy::rng().map_err(Failure::preflight)?.next_u32()),
     };
-    let mut run = Run::begin(args, &selection, &bench, &waivers, seed, color)?;
     interrupt::listen();
+    preflight(&selection, &bench, seed)?;
+    let mut run = Run::begin(args, &selection, &bench, &waivers, seed, color)?;
     let mut cases = selection.cases.clone();
     if bench.world != "lab" {
         // Time is real here: what takes longest begins first, so that the run does not end with waiting for it.
@@ -111,6 +112,17 @@ pub(crate) fn judge(args: &RunArgs, selection: Selection, color: Color) -> Done 
         }));
     }
     Ok(code)
+}
+
+/// Makes sure, once for each role that is judged, that a subject starts at all.
+fn preflight(selection: &Selection, bench: &Bench, seed: u64) -> Done<()> {
+    for role in [Subject::Ks, Subject::Gm] {
+        let Some(case) = selection.cases.iter().find(|case| case.info.subject == role) else { continue };
+        hallmark_runner::preflight(case, &*bench.worlds, seed, interrupt::flag()).map_err(|why| {
+            Failure::preflight(format!("the {role} to be judged does not start, so nothing was judged: {why}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// Is a run that goes on.

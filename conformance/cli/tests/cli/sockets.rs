@@ -53,8 +53,9 @@ fn another_program_is_started_by_the_published_contract() {
     assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
     assert!(bench.read("args").starts_with("ks --config /"), "{}", bench.read("args"));
     let broken = bench.run(&["run", "PULLK-003", "--target", "exec:/bin/false", "--port", "10904", "--out", "y"]);
-    assert_eq!(broken.code, 3, "a subject that does not start is no verdict: {}", broken.out);
-    assert!(broken.out.contains("did not say that it is ready"), "{}", broken.out);
+    assert_eq!(broken.code, 6, "a subject that does not start is found out before the run: {}", broken.out);
+    assert!(broken.err.contains("did not say that it is ready"), "{}", broken.err);
+    assert!(!bench.root.join("y").exists(), "nothing was judged, so there is no run");
 }
 
 #[test]
