@@ -14,4 +14,4 @@ pub use code::Code;
 pub use datagram::Datagram;
 pub use limits::Limits;
 pub use rng::Rng;
-pub use time::{Duration, Instant, Now, UnixTime};
+pub use time::{Duration, Instant, Now, Pseudotime, UnixTime};

@@ -139,9 +139,60 @@ impl Now {
     }
 }
 
+/// The clock that the members of a group share: a count of ticks as it was told at some point of monotonic time.
+///
+/// It runs on with the monotonic clock alone, so that a step of the wall clock moves nothing (getvpn §4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Pseudotime {
+    /// Ticks of 10 ms since the clock of the group was started.
+    pub ticks: u64,
+    /// When the count was right.
+    pub at: Instant,
+}
+
+impl Pseudotime {
+    /// Nanoseconds of one tick.
+    pub const TICK_NANOS: u64 = 10_000_000;
+    /// Ticks of one second.
+    pub const TICKS_PER_SEC: u64 = 100;
+
+    /// Makes a clock that shows `ticks` at the time `at`.
+    #[must_use]
+    pub const fn new(ticks: u64, at: Instant) -> Self {
+        Self { ticks, at }
+    }
+
+    /// Gives the ticks at a later time; before `at` the count stands still.
+    #[must_use]
+    pub const fn at(self, now: Instant) -> u64 {
+        self.ticks.saturating_add(now.0.saturating_sub(self.at.0) / Self::TICK_NANOS)
+    }
+
+    /// Gives the whole ticks in a duration.
+    #[must_use]
+    pub fn ticks_in(duration: Duration) -> u64 {
+        u64::try_from(duration.as_nanos() / u128::from(Self::TICK_NANOS)).unwrap_or(u64::MAX)
+    }
+
+    /// Gives ticks as seconds, the unit that operators read.
+    #[must_use]
+    pub fn secs(ticks: u64) -> f64 {
+        ticks as f64 / Self::TICKS_PER_SEC as f64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pseudotime_runs_with_the_monotonic_clock_in_ticks_of_ten_milliseconds() {
+        let clock = Pseudotime::new(500, Instant::from_secs(10));
+        assert_eq!(clock.at(Instant::from_millis(12_345)), 500 + 234);
+        assert_eq!(clock.at(Instant::from_secs(9)), 500, "a clock does not run backwards");
+        assert_eq!(Pseudotime::ticks_in(Duration::from_millis(4_009)), 400);
+        assert_eq!(Pseudotime::new(u64::MAX, Instant::ZERO).at(Instant::from_secs(1)), u64::MAX);
+    }
 
     #[test]
     fn arithmetic_saturates_instead_of_wrapping() {
