@@ -1,8 +1,10 @@
 //! GDOI payloads: group policy ([`GdoiSa`]), keys ([`KeyDownload`]), sequence numbers and the key hierarchy.
 //!
 //! Layouts follow RFC 6407; a [`Dialect`] names the ways in which a known implementation differs.
+//! What the RFC has no words for travels in reference forms of our own, [`DataPolicy`] and [`Bypass`].
 
 mod classes;
+mod data_policy;
 mod dialect;
 mod key_download;
 mod lkh;
@@ -11,6 +13,7 @@ mod selector;
 mod tek;
 
 pub use classes::{gap_attr, kd_type, kek_attr, kek_key, lkh_key, protocol_id, sid_key, tek_attr, tek_key};
+pub use data_policy::{Bypass, DataPolicy, ReplayPolicy};
 pub use dialect::Dialect;
 pub use key_download::{KeyDownload, KeyPacket, Sequence};
 pub use lkh::{LKH_VERSION, LkhDownload, LkhKey, LkhUpdate};

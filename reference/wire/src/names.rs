@@ -38,6 +38,7 @@ pub const fn gdoi_protocol(value: u8) -> Option<&'static str> {
         2 => "AH",
         3 => "IEC-61850",
         161 => "IEC-61850-90-5 (private)",
+        250 => "bypass (reference form)",
         _ => return None,
     })
 }
@@ -303,6 +304,22 @@ pub const fn gap_attribute(class: u16) -> Option<&'static str> {
         1 => "activation-time-delay",
         2 => "deactivation-time-delay",
         3 => "sender-id-request",
+        240 => "replay (reference form)",
+        241 => "pseudotime (reference form)",
+        242 => "d3p-type (reference form)",
+        243 => "d3p-window-ms (reference form)",
+        244 => "group-direction (reference form)",
+        _ => return None,
+    })
+}
+
+/// Names the value of a GAP attribute.
+#[must_use]
+pub const fn gap_value(class: u16, value: u64) -> Option<&'static str> {
+    Some(match (class, value) {
+        (242, 1) => "POSIX-TIME",
+        (244, 2) => "receive-only",
+        (244, 3) => "symmetric",
         _ => return None,
     })
 }

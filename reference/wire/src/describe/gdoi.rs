@@ -5,8 +5,8 @@ use hallmark_core::Limits;
 use super::{Context, Tree, attributes, named};
 use crate::error::DecodeError;
 use crate::gdoi::{
-    Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhDownload, LkhKey, LkhUpdate, SaAttribute, SaKek, SaTek, Selector,
-    Sequence, TekBody, kd_type, lkh_key, sid_key,
+    DataPolicy, Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhDownload, LkhKey, LkhUpdate, ReplayPolicy,
+    SaAttribute, SaKek, SaTek, Selector, Sequence, TekBody, gap_attr, kd_type, lkh_key, sid_key,
 };
 use crate::isakmp::{Attribute, PayloadType};
 use crate::names;
@@ -69,22 +69,53 @@ fn kek_tree(kek: &SaKek) -> Tree {
 }
 
 fn gap_tree(gap: &Gap) -> Tree {
-    Tree::branch("GAP", "", attributes(&gap.attributes, names::gap_attribute, |_, _| None))
+    let plain = attributes(&gap.attributes, names::gap_attribute, names::gap_value);
+    let read = gap.attributes.iter().zip(plain).map(|(attribute, plain)| match reference_form(attribute) {
+        Some(value) => Tree::leaf(names::gap_attribute(attribute.class).unwrap_or_default(), value),
+        None => plain,
+    });
+    Tree::branch("GAP", "", read.collect())
+}
+
+/// Writes those attributes of our reference form whose value is more than a number.
+fn reference_form(attribute: &Attribute) -> Option<String> {
+    let mut policy = DataPolicy::default();
+    policy.take(attribute).ok()?;
+    match attribute.class {
+        gap_attr::REPLAY => {
+            let replay = policy.replay?;
+            let (method, unit) = match replay.method {
+                ReplayPolicy::COUNTER => ("counter", "packets"),
+                ReplayPolicy::TIME => ("time", "s"),
+                _ => ("unknown", "units"),
+            };
+            Some(format!("{method} ({}), window {} {unit}", replay.method, replay.window))
+        }
+        gap_attr::PSEUDOTIME => {
+            let ticks = policy.pseudotime?;
+            Some(format!("{}.{:02} s ({ticks} ticks)", ticks / 100, ticks % 100))
+        }
+        _ => None,
+    }
 }
 
 fn tek_tree(tek: &SaTek) -> Tree {
     let children = match &tek.body {
         TekBody::Ipsec(ipsec) => ipsec_parts(tek.protocol_id, ipsec),
+        TekBody::Bypass(bypass) => vec![
+            Tree::leaf("ip protocol", ip_protocol(bypass.ip_protocol)),
+            selector("source", &bypass.src),
+            selector("destination", &bypass.dst),
+        ],
         TekBody::Other(octets) => vec![Tree::leaf("octets", names::hex(octets))],
     };
     Tree::branch("SAT", named(names::gdoi_protocol(tek.protocol_id), tek.protocol_id), children)
 }
 
 fn ipsec_parts(protocol_id: u8, tek: &IpsecTek) -> Vec<Tree> {
-    let protocol = if tek.ip_protocol == 0 { "any".to_owned() } else { tek.ip_protocol.to_string() };
     let transform = named(names::tek_transform(protocol_id, tek.transform_id), tek.transform_id);
     let mut parts = vec![
-        Tree::leaf("ip protocol", protocol),
+        Tree::leaf("ip protocol", ip_protocol(tek.ip_protocol)),
         selector("source", &tek.src),
         selector("destination", &tek.dst),
         Tree::leaf("transform", transform),
@@ -92,6 +123,10 @@ fn ipsec_parts(protocol_id: u8, tek: &IpsecTek) -> Vec<Tree> {
     ];
     parts.extend(attributes(&tek.attributes, names::tek_attribute, names::tek_value));
     parts
+}
+
+fn ip_protocol(number: u8) -> String {
+    if number == 0 { "any".to_owned() } else { number.to_string() }
 }
 
 fn selector(label: &str, selector: &Selector) -> Tree {

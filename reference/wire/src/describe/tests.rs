@@ -91,3 +91,33 @@ fn a_message_is_described_whole_unless_it_is_encrypted() {
     assert_eq!(tree.child("NONCE"), None);
     assert_eq!(message(&[0; 5], Dialect::RFC6407).value, "malformed");
 }
+
+#[test]
+fn the_data_policy_of_a_group_reads_in_words() {
+    use crate::gdoi::{Bypass, DataPolicy, Gap, ReplayPolicy, Selector};
+    let policy = DataPolicy {
+        replay: Some(ReplayPolicy { method: ReplayPolicy::TIME, window: 4 }),
+        pseudotime: Some(62_586_626),
+        direction: Some(DataPolicy::RECEIVE_ONLY),
+        ..DataPolicy::default()
+    };
+    let src = Selector::from_ip("10.0.0.9".parse().unwrap()).with_port(179);
+    let bypass = Bypass { ip_protocol: 6, src, dst: Selector::any_ipv4() };
+    let gap = SaAttribute::Gap(Gap { attributes: Attributes(policy.attributes()) });
+    let sa = GdoiSa::new(vec![gap, SaAttribute::Tek(SaTek::bypass(bypass))]);
+    let tree = payload(PayloadType::SA, &sa.encode_body(&Dialect::RFC6407), &Context::gdoi(Dialect::RFC6407));
+    let expected = [
+        "SA",
+        "  doi: GDOI (2)",
+        "  situation: 0",
+        "  GAP",
+        "    replay (reference form): time (2), window 4 s",
+        "    pseudotime (reference form): 625866.26 s (62586626 ticks)",
+        "    group-direction (reference form): receive-only (2)",
+        "  SAT: bypass (reference form) (250)",
+        "    ip protocol: 6",
+        "    source: 10.0.0.9 port 179",
+        "    destination: 0.0.0.0/0",
+    ];
+    assert_eq!(tree.lines(), expected);
+}

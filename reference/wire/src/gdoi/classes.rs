@@ -64,6 +64,18 @@ pub mod gap_attr {
     pub const DEACTIVATION_TIME_DELAY: u16 = 2;
     /// Number of sender ids that a member asks for.
     pub const SENDER_ID_REQUEST: u16 = 3;
+
+    // The private range, see `DataPolicy`: the vendors' own forms are not public.
+    /// Reference form: method and window of the protection against replayed data.
+    pub const REPLAY: u16 = 240;
+    /// Reference form: the clock of the group, in ticks of 10 ms.
+    pub const PSEUDOTIME: u16 = 241;
+    /// Reference form: type of the IP-D3P time stamp.
+    pub const D3P_TYPE: u16 = 242;
+    /// Reference form: window of IP-D3P in milliseconds.
+    pub const D3P_WINDOW: u16 = 243;
+    /// Reference form: whether the members send with the SAs of the group yet.
+    pub const GROUP_DIRECTION: u16 = 244;
 }
 
 /// Types of key packets.
@@ -122,4 +134,6 @@ pub mod protocol_id {
     pub const AH: u8 = 2;
     /// IEC 61850.
     pub const IEC_61850: u8 = 3;
+    /// Reference form in the private range: traffic that stays in clear, see `Bypass`.
+    pub const BYPASS: u8 = 250;
 }

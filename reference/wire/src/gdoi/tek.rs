@@ -2,7 +2,7 @@
 
 use hallmark_core::Limits;
 
-use super::{Dialect, Selector, protocol_id};
+use super::{Bypass, Dialect, Selector, protocol_id};
 use crate::error::{DecodeError, Layer};
 use crate::isakmp::Attributes;
 use crate::reader::Reader;
@@ -11,7 +11,7 @@ use crate::writer::Writer;
 /// Holds the policy of one Data-security SA.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SaTek {
-    /// Protocol that the rest is written for: 1 ESP, 2 AH, 3 IEC 61850.
+    /// Protocol that the rest is written for: 1 ESP, 2 AH, 3 IEC 61850; 250 for a bypass in our reference form.
     pub protocol_id: u8,
     /// What the protocol defines.
     pub body: TekBody,
@@ -22,6 +22,8 @@ pub struct SaTek {
 pub enum TekBody {
     /// ESP or AH.
     Ipsec(IpsecTek),
+    /// Traffic that stays in clear, in our reference form.
+    Bypass(Bypass),
     /// Octets of a protocol that is not looked into.
     Other(Vec<u8>),
 }
@@ -39,12 +41,18 @@ impl SaTek {
         Self { protocol_id: protocol_id::AH, body: TekBody::Ipsec(tek) }
     }
 
+    /// Makes an entry for traffic that stays in clear.
+    #[must_use]
+    pub const fn bypass(bypass: Bypass) -> Self {
+        Self { protocol_id: protocol_id::BYPASS, body: TekBody::Bypass(bypass) }
+    }
+
     /// Gives the ESP or AH part, if it is one.
     #[must_use]
     pub const fn ipsec(&self) -> Option<&IpsecTek> {
         match &self.body {
             TekBody::Ipsec(tek) => Some(tek),
-            TekBody::Other(_) => None,
+            TekBody::Bypass(_) | TekBody::Other(_) => None,
         }
     }
 
@@ -61,6 +69,13 @@ impl SaTek {
         let protocol_id = reader.u8()?;
         let body = match protocol_id {
             protocol_id::ESP | protocol_id::AH => TekBody::Ipsec(IpsecTek::decode_from(reader, dialect, limits)?),
+            protocol_id::BYPASS => {
+                let mut selectors = Reader::at(reader.peek(), Layer::Sat, reader.offset());
+                let octets = reader.rest();
+                // A private number may mean something else elsewhere: what does not have our form stays as it is.
+                Bypass::decode(&mut selectors, dialect)
+                    .map_or_else(|_| TekBody::Other(octets.to_vec()), TekBody::Bypass)
+            }
             _ => TekBody::Other(reader.rest().to_vec()),
         };
         Ok(Self { protocol_id, body })
@@ -73,6 +88,7 @@ impl SaTek {
         writer.u8(self.protocol_id);
         match &self.body {
             TekBody::Ipsec(tek) => tek.encode(&mut writer, dialect),
+            TekBody::Bypass(bypass) => bypass.encode(&mut writer, dialect),
             TekBody::Other(octets) => writer.octets(octets),
         }
         writer.into_vec()

@@ -211,3 +211,64 @@ fn a_tek_of_another_protocol_keeps_its_octets() {
     assert_eq!(body, [3, 1, 2, 3]);
     assert_eq!(SaTek::decode(&body, &Dialect::RFC6407, &Limits::default()), Ok(sat));
 }
+
+fn data_policy() -> DataPolicy {
+    DataPolicy {
+        replay: Some(ReplayPolicy { method: ReplayPolicy::TIME, window: 4 }),
+        pseudotime: Some(62_586_626),
+        d3p_type: Some(DataPolicy::D3P_POSIX),
+        d3p_window_ms: Some(5_000),
+        direction: Some(DataPolicy::RECEIVE_ONLY),
+    }
+}
+
+#[test]
+fn the_data_policy_of_a_group_survives_the_wire_beside_other_attributes() {
+    let mut attributes = gap().attributes;
+    attributes.0.extend(data_policy().attributes());
+    let decoded = Gap::decode(&Gap { attributes }.encode_body()).unwrap();
+    assert_eq!(DataPolicy::read(&decoded.attributes), Ok(data_policy()));
+    assert_eq!(DataPolicy::read(&gap().attributes), Ok(DataPolicy::default()));
+    // REPLAY is a type, a length of 4, the method, a reserved octet and the window.
+    let octets = Attributes(data_policy().attributes()).encode();
+    assert_eq!(octets[..8], [0, 240, 0, 4, 2, 0, 0, 4]);
+    assert_eq!(octets[8..20], [0, 241, 0, 8, 0, 0, 0, 0, 3, 0xba, 0xff, 2]);
+}
+
+#[test]
+fn a_data_policy_of_the_wrong_form_is_told_by_its_class() {
+    for attribute in [
+        Attribute::basic(gap_attr::REPLAY, 2),
+        Attribute::variable(gap_attr::REPLAY, vec![2, 1, 0, 4]),
+        Attribute::variable(gap_attr::REPLAY, vec![2, 0, 0]),
+        Attribute::basic(gap_attr::PSEUDOTIME, 7),
+        Attribute::u32(gap_attr::PSEUDOTIME, 7),
+        Attribute::u32(gap_attr::D3P_TYPE, 1),
+        Attribute::basic(gap_attr::D3P_WINDOW, 5_000),
+        Attribute::u32(gap_attr::GROUP_DIRECTION, 2),
+    ] {
+        let class = attribute.class;
+        assert_eq!(DataPolicy::read(&Attributes(vec![attribute])), Err(class));
+    }
+}
+
+#[test]
+fn a_bypass_keeps_its_place_among_the_policies_in_every_dialect() {
+    let deny = |network: &str| {
+        let src = Selector::from_subnet(network.parse().unwrap(), 24).with_port(179);
+        SaAttribute::Tek(SaTek::bypass(Bypass { ip_protocol: 6, src, dst: Selector::any_ipv4() }))
+    };
+    let tek = || SaAttribute::Tek(tek());
+    let sa = GdoiSa::new(vec![SaAttribute::Kek(kek()), deny("10.0.1.0"), tek(), deny("10.0.2.0"), tek()]);
+    for dialect in [Dialect::RFC6407, Dialect::GDOID_2011] {
+        let body = sa.encode_body(&dialect);
+        assert_eq!(GdoiSa::decode(&body, &dialect, &Limits::default()), Ok(sa.clone()));
+    }
+}
+
+#[test]
+fn a_private_protocol_of_another_form_stays_octets() {
+    let other = SaTek { protocol_id: protocol_id::BYPASS, body: TekBody::Other(vec![6, 1, 0, 0, 4, 10]) };
+    let body = other.encode_body(&Dialect::RFC6407);
+    assert_eq!(SaTek::decode(&body, &Dialect::RFC6407, &Limits::default()), Ok(other));
+}

@@ -264,7 +264,7 @@ fn sat_contents(cx: &mut Cx<'_>) -> Flow {
         .teks()
         .filter_map(|sat| match &sat.body {
             TekBody::Ipsec(ipsec) => Some((sat.protocol_id, ipsec)),
-            TekBody::Other(_) => None,
+            TekBody::Bypass(_) | TekBody::Other(_) => None,
         })
         .collect();
     cx.check("sat.one-for-each-entry", &["GDOI-PL-046"], sats.len() == 3, "3 SATs", format!("{} SATs", sats.len()));

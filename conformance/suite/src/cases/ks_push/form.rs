@@ -284,7 +284,7 @@ fn keys_for_each_sa(cx: &mut Cx<'_>) -> Flow {
         .teks()
         .filter_map(|tek| match &tek.body {
             hallmark_wire::gdoi::TekBody::Ipsec(tek) => Some(tek.spi.to_be_bytes().to_vec()),
-            hallmark_wire::gdoi::TekBody::Other(_) => None,
+            hallmark_wire::gdoi::TekBody::Bypass(_) | hallmark_wire::gdoi::TekBody::Other(_) => None,
         })
         .collect();
     let delivered: std::collections::BTreeSet<Vec<u8>> = kd
