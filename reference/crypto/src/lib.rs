@@ -4,12 +4,14 @@
 //! in, time from a [`hallmark_core::UnixTime`]. Nothing panics on octets of a peer.
 //!
 //! [`hash`](mod@hash) and [`cipher`] hold the symmetric suites, [`dh`] the groups, [`sign`] the keys and signatures,
-//! [`ike`] and [`gdoi`] the formulas of the two protocols over them, [`cert`] the X.509 path check.
+//! [`ike`] and [`gdoi`] the formulas of the two protocols over them, [`esp`] the transforms of the data plane, [`cert`]
+//! the X.509 path check.
 
 pub mod cert;
 pub mod cipher;
 pub mod dh;
 pub mod error;
+pub mod esp;
 pub mod gdoi;
 pub mod hash;
 pub mod ike;

@@ -1,0 +1,66 @@
+//! AES-GCM with an ICV of 16 octets by ring.
+
+use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use zeroize::Zeroize;
+
+use super::transform::{FIXED_HEADER_LEN, SALT_LEN};
+
+/// Holds a key of ring and the salt beside it.
+///
+/// ring does not wipe its key schedule when it is dropped.
+pub(super) struct RingGcm {
+    key: LessSafeKey,
+    salt: [u8; SALT_LEN],
+}
+
+impl Drop for RingGcm {
+    fn drop(&mut self) {
+        self.salt.zeroize();
+    }
+}
+
+impl RingGcm {
+    /// Takes a key with the salt behind it; `None` for a key length that ring does not know.
+    pub(super) fn new(key_and_salt: &[u8]) -> Option<Self> {
+        let (key, salt) = key_and_salt.split_last_chunk::<SALT_LEN>()?;
+        let algorithm = match key.len() {
+            16 => &AES_128_GCM,
+            32 => &AES_256_GCM,
+            _ => return None,
+        };
+        Some(Self { key: LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?), salt: *salt })
+    }
+
+    /// Encrypts in place and writes the ICV; `packet` is SPI to Next Header.
+    pub(super) fn seal(&self, packet: &mut [u8], esn_high: Option<u32>, icv: &mut [u8]) -> bool {
+        let Some((header, body)) = packet.split_first_chunk_mut() else { return false };
+        let (aad, len) = aad(header, esn_high);
+        let aad = Aad::from(aad.get(..len).unwrap_or_default());
+        let Ok(tag) = self.key.seal_in_place_separate_tag(self.nonce(header), aad, body) else { return false };
+        icv.copy_from_slice(tag.as_ref());
+        true
+    }
+
+    /// Verifies and decrypts in place; `packet` is SPI to ICV.
+    pub(super) fn open(&self, packet: &mut [u8], esn_high: Option<u32>) -> bool {
+        let Some((header, body)) = packet.split_first_chunk_mut() else { return false };
+        let (aad, len) = aad(header, esn_high);
+        let aad = Aad::from(aad.get(..len).unwrap_or_default());
+        self.key.open_in_place(self.nonce(header), aad, body).is_ok()
+    }
+
+    fn nonce(&self, header: &[u8; FIXED_HEADER_LEN + 8]) -> Nonce {
+        let [.., i0, i1, i2, i3, i4, i5, i6, i7] = *header;
+        let [s0, s1, s2, s3] = self.salt;
+        Nonce::assume_unique_for_key([s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, i6, i7])
+    }
+}
+
+/// Gives SPI and sequence number, with the high half of an ESN between them, and how many octets count.
+fn aad(header: &[u8; FIXED_HEADER_LEN + 8], esn_high: Option<u32>) -> ([u8; 12], usize) {
+    let [p0, p1, p2, p3, q0, q1, q2, q3, ..] = *header;
+    match esn_high.map(u32::to_be_bytes) {
+        None => ([p0, p1, p2, p3, q0, q1, q2, q3, 0, 0, 0, 0], 8),
+        Some([h0, h1, h2, h3]) => ([p0, p1, p2, p3, h0, h1, h2, h3, q0, q1, q2, q3], 12),
+    }
+}

@@ -1,0 +1,91 @@
+//! The ESP trailer: padding, Pad Length, Next Header (RFC 4303 section 2.4 to 2.6).
+
+use hallmark_core::Code;
+use thiserror::Error;
+
+/// Names why a decrypted trailer is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TrailerError {
+    /// Pad Length says more octets than there are.
+    #[error("pad length is larger than the plaintext")]
+    PadLength,
+    /// The padding is not 1, 2, 3 and so on.
+    #[error("padding octets are not 1, 2, 3 and so on")]
+    PadOctets,
+}
+
+impl TrailerError {
+    /// Gives the stable rejection code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code(match self {
+            Self::PadLength => "esp.bad-pad-length",
+            Self::PadOctets => "esp.bad-pad-octets",
+        })
+    }
+}
+
+/// Fills `out` with a trailer: `out.len() - 2` octets of padding (at most 255), Pad Length, Next Header.
+pub fn write(out: &mut [u8], next_header: u8) {
+    debug_assert!((2..=257).contains(&out.len()), "a trailer has 2 to 257 octets");
+    let Some((padding, [pad_length, last])) = out.split_last_chunk_mut() else { return };
+    // REQ ESP-008
+    let mut pad = 0;
+    for octet in padding {
+        pad += 1;
+        *octet = pad;
+    }
+    *pad_length = pad;
+    *last = next_header;
+}
+
+/// Takes the trailer off a plaintext: gives the length of the payload (with any TFC padding) and the Next Header.
+///
+/// # Errors
+/// Refuses a Pad Length that overruns the plaintext and, when `check_pattern` is set, any other padding than the
+/// default one.
+pub fn parse(plaintext: &[u8], check_pattern: bool) -> Result<(usize, u8), TrailerError> {
+    let Some((body, [pad_length, next_header])) = plaintext.split_last_chunk() else {
+        return Err(TrailerError::PadLength);
+    };
+    // REQ ESP-009 REQ ESP-011
+    let Some(payload_len) = body.len().checked_sub(usize::from(*pad_length)) else {
+        return Err(TrailerError::PadLength);
+    };
+    // REQ ESP-010
+    let padding = body.iter().skip(payload_len);
+    if check_pattern && padding.zip(1..=u8::MAX).any(|(have, want)| *have != want) {
+        return Err(TrailerError::PadOctets);
+    }
+    Ok((payload_len, *next_header))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_for_every_pad_length() {
+        for pad in 0..=255usize {
+            let mut plaintext = vec![0xee; 7 + pad + 2];
+            write(&mut plaintext[7..], 41);
+            assert_eq!(parse(&plaintext, true), Ok((7, 41)), "pad {pad}");
+            assert_eq!(usize::from(plaintext[7 + pad]), pad);
+        }
+    }
+
+    #[test]
+    fn a_pad_length_beyond_the_plaintext_is_refused() {
+        assert_eq!(parse(&[1, 2, 3, 4], true), Err(TrailerError::PadLength));
+        assert_eq!(parse(&[1, 2, 2, 4], true), Ok((0, 4)));
+        assert_eq!(parse(&[], true), Err(TrailerError::PadLength));
+        assert_eq!(parse(&[4], true), Err(TrailerError::PadLength));
+        assert_eq!(parse(&[0, 4], true), Ok((0, 4)));
+    }
+
+    #[test]
+    fn odd_padding_is_refused_only_when_it_is_looked_at() {
+        assert_eq!(parse(&[9, 1, 3, 2, 4], true), Err(TrailerError::PadOctets));
+        assert_eq!(parse(&[9, 1, 3, 2, 4], false), Ok((1, 4)));
+    }
+}
