@@ -58,8 +58,11 @@ class Topology:
         return ["ip", "netns", "exec", self.ns(name), *map(str, words)]
 
     def run(self, name, *words, check=True, timeout=120, **kwargs):
-        return subprocess.run(self.command(name, *words), check=check, timeout=timeout, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
+        done = subprocess.run(self.command(name, *words), timeout=timeout, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, **kwargs)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{name}: {' '.join(map(str, words))}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
 
     def spawn(self, name, *words, log=None, **kwargs):
         output = open(self.path(log), "w") if log else subprocess.DEVNULL
@@ -140,6 +143,17 @@ class Topology:
         for interface in ("lan", "wan"):
             self.run(name, "ip", "link", "set", interface, "master", "br0")
         self.run(name, "ip", "link", "set", "br0", "up")
+
+    def route(self, site):
+        """Makes the machine of a group member a router instead, as gateways that build tunnels to each other are."""
+        name = f"gm{site}"
+        self.run(name, "ip", "addr", "flush", "dev", "wan")
+        self.run(name, "ip", "addr", "add", f"172.16.{site}.2/24", "dev", "wan")
+        self.run(name, "ip", "addr", "add", f"10.{site}.0.1/24", "dev", "lan")
+        self.run(name, "ip", "route", "replace", "default", "via", f"172.16.{site}.1")
+        self.run(name, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self.run("r", "ip", "addr", "flush", "dev", f"site{site}")
+        self.run("r", "ip", "addr", "add", f"172.16.{site}.1/24", "dev", f"site{site}")
 
     def wait_for(self, what, condition, timeout=30):
         deadline = time.monotonic() + timeout
