@@ -432,8 +432,35 @@ impl Tek {
     pub fn record(&self) -> KeyRecord {
         KeyRecord::Tek {
             spi: self.spi,
+            transform: self.transform_name(),
             algorithm_key: self.algorithm_key.clone(),
             integrity_key: self.integrity_key.clone(),
+        }
+    }
+
+    /// Gives the transform by its name (`aes128-gcm16`, `aes128-cbc+hmac-sha256`); empty for what has none.
+    #[must_use]
+    pub fn transform_name(&self) -> String {
+        let number = |class| self.attributes.uint(class);
+        let bits = number(tek_attr::KEY_LENGTH).unwrap_or(128);
+        let cipher = match (self.protocol_id, self.transform_id) {
+            (1, 2) => "des".to_owned(),
+            (1, 3) => "3des".to_owned(),
+            (1, 11) => "null".to_owned(),
+            (1, 12) => format!("aes{bits}-cbc"),
+            (1, 18) => format!("aes{bits}-gcm8"),
+            (1, 19) => format!("aes{bits}-gcm12"),
+            (1, 20) => format!("aes{bits}-gcm16"),
+            (1, 23) => format!("aes{bits}-gmac"),
+            _ => return String::new(),
+        };
+        match number(tek_attr::AUTH_ALGORITHM) {
+            Some(1) => format!("{cipher}+hmac-md5"),
+            Some(2) => format!("{cipher}+hmac-sha1"),
+            Some(5) => format!("{cipher}+hmac-sha256"),
+            Some(6) => format!("{cipher}+hmac-sha384"),
+            Some(7) => format!("{cipher}+hmac-sha512"),
+            _ => cipher,
         }
     }
 }

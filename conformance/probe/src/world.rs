@@ -28,6 +28,53 @@ pub enum Role {
     Gm,
 }
 
+/// Names a data port of a group member: where its own hosts are, or where everybody else is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Side {
+    /// The protected network behind the member: packets are in clear.
+    Lan,
+    /// The network between the members: packets of a permitted class are ESP.
+    Wan,
+}
+
+impl Side {
+    /// Gives the other port.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Lan => Self::Wan,
+            Self::Wan => Self::Lan,
+        }
+    }
+
+    /// Gives the name as captures write it, without the number of the subject: `lan` or `wan`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+        }
+    }
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Lan => "LAN",
+            Self::Wan => "WAN",
+        })
+    }
+}
+
+/// Is a packet that left a data port of a subject.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Carried {
+    /// When.
+    pub at: Instant,
+    /// The whole IP packet, without link header.
+    pub packet: Vec<u8>,
+}
+
 /// Explains why a world cannot do what was asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Unavailable {
@@ -95,6 +142,8 @@ pub enum KeyRecord {
     Tek {
         /// SPI.
         spi: u32,
+        /// The transform by its name (`aes128-gcm16`, `aes128-cbc+hmac-sha256`); empty where it has none.
+        transform: String,
         /// Encryption key with salt.
         algorithm_key: Vec<u8>,
         /// Integrity key.
@@ -107,7 +156,7 @@ pub enum KeyRecord {
 /// Is where a case runs.
 ///
 /// Time is the world's own: virtual in the lab, scaled where a process runs with a faster clock, real for a device.
-/// `recv`, `recv_at` and `rest` are the only calls that let time pass.
+/// `recv`, `recv_at`, `carried` and `rest` are the only calls that let time pass.
 pub trait World {
     /// Tells the time.
     fn now(&self) -> Instant;
@@ -169,6 +218,34 @@ pub trait World {
     /// # Errors
     /// `NotHere` where there is no console, `Failed` when the command is refused.
     fn command(&mut self, subject: u8, request: &str) -> Result<String, Unavailable>;
+
+    /// Lets a whole IP packet arrive at a data port of the n-th subject, from a host on that side.
+    ///
+    /// # Errors
+    /// `NotHere` where nothing is connected to the data ports of the subject, `Failed` when it does not run.
+    fn inject(&mut self, subject: u8, side: Side, packet: Vec<u8>) -> Result<(), Unavailable> {
+        let _ = (subject, side, packet);
+        Err(Unavailable::NotHere("nothing is connected to the data ports".to_owned()))
+    }
+
+    /// Waits for the next packet that leaves the n-th subject on one side, until `deadline`. What leaves on the other
+    /// side, and datagrams to the tester, stay queued meanwhile. A deadline that is not ahead only takes what is
+    /// queued.
+    fn carried(&mut self, subject: u8, side: Side, deadline: Instant) -> Option<Carried> {
+        let _ = (subject, side);
+        self.rest(deadline);
+        None
+    }
+
+    /// Sets the wall clock of the n-th subject forward (or back), as a correction by NTP does. Its monotonic time goes
+    /// on as before.
+    ///
+    /// # Errors
+    /// `NotHere` where the clock of the subject cannot be set.
+    fn step_wall(&mut self, subject: u8, seconds: i64) -> Result<(), Unavailable> {
+        let _ = (subject, seconds);
+        Err(Unavailable::NotHere("the clock of the subject cannot be set from here".to_owned()))
+    }
 
     /// Lends the case's randomness. Everything that a case invents comes from here.
     fn rng(&mut self) -> &mut Rng;

@@ -1,14 +1,17 @@
 //! A world of virtual time: subjects and tester are hosts of a lab, and hours take milliseconds.
 
+mod ports;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use hallmark_catalogue::{CaseInfo, Need};
+use hallmark_catalogue::CaseInfo;
 use hallmark_core::{Datagram, Duration, Instant, Now, Rng, UnixTime};
 use hallmark_lab::{HostId, HostSpec, Lab, Node};
-use hallmark_probe::world::{KeyRecord, Party, Role, Unavailable, World};
+use hallmark_probe::world::{Carried, KeyRecord, Party, Role, Side, Unavailable, World};
 use hallmark_suite::Case;
 
+use crate::lab_world::ports::{LeftBy, Ports};
 use crate::schedule::{RecordedWorld, Worlds};
 use crate::subject::{LabSubject, LabSubjects};
 use crate::transcript::{Entry, Transcript};
@@ -41,8 +44,8 @@ impl<S: LabSubjects> Worlds for LabWorlds<S> {
         Ok(Box::new(LabWorld::new(&self.subjects, rng, watch)))
     }
 
-    fn lacks(&self, case: &CaseInfo) -> Option<(String, String)> {
-        case.needs.contains(&Need::Datapath).then(|| ("world.datapath".to_owned(), "false".to_owned()))
+    fn lacks(&self, _case: &CaseInfo) -> Option<(String, String)> {
+        None
     }
 
     fn patience(&self, _case: &CaseInfo) -> Duration {
@@ -60,9 +63,19 @@ struct LabWorld<'s> {
     rng: Rng,
     /// What arrived for a tester party while another one was waiting.
     queued: VecDeque<(Party, Datagram)>,
+    /// The data ports of the subjects.
+    ports: Ports,
     transcript: Transcript,
     starts: u32,
     watch: Watch<'s>,
+}
+
+/// What can end a wait.
+enum Arrival {
+    /// A datagram arrived at a tester party.
+    Datagram(Party, Datagram),
+    /// A packet left a data port and is queued there.
+    Packet,
 }
 
 impl<'s> LabWorld<'s> {
@@ -99,6 +112,7 @@ impl<'s> LabWorld<'s> {
             testers,
             rng,
             queued: VecDeque::new(),
+            ports: Ports::default(),
             transcript: Transcript::default(),
             starts: 0,
             watch,
@@ -126,23 +140,82 @@ impl<'s> LabWorld<'s> {
         }
     }
 
-    /// Lets time pass until the next datagram arrives at a tester party.
-    fn arrival(&mut self, deadline: Instant) -> Option<(Party, Datagram)> {
+    /// Lets time pass until something arrives at the tester: a datagram for one of its parties, or a packet that left
+    /// a data port.
+    fn arrival(&mut self, deadline: Instant) -> Option<Arrival> {
         let deadline = deadline.min(LONGEST);
-        let (host, datagram) = loop {
+        loop {
             self.watch.check();
-            let stride = deadline.min(self.lab.now() + STRIDE);
-            let received = self.lab.recv_any(&self.testers, stride);
-            self.collect_logs();
-            match received {
-                Some(received) => break received,
-                None if stride == deadline => return None,
-                None => {}
+            if self.take_packets() {
+                return Some(Arrival::Packet);
             }
-        };
-        self.record(false, &datagram);
-        let party = self.hosts.iter().find(|(_, known)| **known == host).map_or(Party::Tester(0), |(party, _)| *party);
-        Some((party, datagram))
+            if let Some((host, datagram)) = self.waiting() {
+                self.record(false, &datagram);
+                let of = |known: &&HostId| **known == host;
+                let party =
+                    self.hosts.iter().find(|(_, known)| of(known)).map_or(Party::Tester(0), |(party, _)| *party);
+                return Some(Arrival::Datagram(party, datagram));
+            }
+            let stride = deadline.min(self.lab.now() + STRIDE);
+            let until = self.ports.next_due().map_or(stride, |due| due.min(stride));
+            let (testers, left) = (&self.testers, self.ports.left());
+            self.lab
+                .step_until(until, &mut |lab| !left.is_empty() || testers.iter().any(|host| lab.waiting(*host) > 0));
+            self.collect_logs();
+            self.hand_over();
+            if self.lab.now() >= deadline && self.quiet() {
+                return None;
+            }
+        }
+    }
+
+    /// Waits for the next datagram to any tester party.
+    fn datagram(&mut self, deadline: Instant) -> Option<(Party, Datagram)> {
+        loop {
+            match self.arrival(deadline)? {
+                Arrival::Datagram(party, datagram) => return Some((party, datagram)),
+                Arrival::Packet => {}
+            }
+        }
+    }
+
+    /// Takes the oldest datagram that waits at a tester party.
+    fn waiting(&mut self) -> Option<(HostId, Datagram)> {
+        let now = self.lab.now();
+        self.lab.recv_any(&self.testers, now)
+    }
+
+    /// Tells whether nothing has arrived that was not taken.
+    fn quiet(&self) -> bool {
+        self.ports.left().is_empty() && self.testers.iter().all(|host| self.lab.waiting(*host) == 0)
+    }
+
+    /// Lets packets arrive at data ports whose time has come.
+    fn hand_over(&mut self) {
+        while let Some((subject, side, packet)) = self.ports.due(self.lab.now()) {
+            let Some(host) = self.hosts.get(&Party::Subject(subject)).copied() else { continue };
+            self.lab.with_node(host, |node: &mut LabNode, now| {
+                node.subject.handle_packet(now, side, &packet);
+                node.take_packets(now);
+            });
+        }
+    }
+
+    /// Records what has left data ports; tells whether something had.
+    fn take_packets(&mut self) -> bool {
+        let wall = self.wall();
+        let taken = self.ports.take();
+        for (subject, side, carried) in &taken {
+            self.transcript.entries.push(Entry::Carried {
+                at: carried.at,
+                wall,
+                subject: *subject,
+                side: *side,
+                sent: false,
+                octets: carried.packet.clone(),
+            });
+        }
+        !taken.is_empty()
     }
 
     fn record(&mut self, sent: bool, datagram: &Datagram) {
@@ -194,7 +267,7 @@ impl World for LabWorld<'_> {
     fn recv(&mut self, deadline: Instant) -> Option<Datagram> {
         match self.queued.pop_front() {
             Some((_, datagram)) => Some(datagram),
-            None => self.arrival(deadline).map(|(_, datagram)| datagram),
+            None => self.datagram(deadline).map(|(_, datagram)| datagram),
         }
     }
 
@@ -202,7 +275,7 @@ impl World for LabWorld<'_> {
         if let Some(index) = self.queued.iter().position(|(party, _)| *party == tester) {
             return self.queued.remove(index).map(|(_, datagram)| datagram);
         }
-        while let Some((party, datagram)) = self.arrival(deadline) {
+        while let Some((party, datagram)) = self.datagram(deadline) {
             if party == tester {
                 return Some(datagram);
             }
@@ -212,7 +285,7 @@ impl World for LabWorld<'_> {
     }
 
     fn rest(&mut self, until: Instant) {
-        while let Some(arrival) = self.arrival(until) {
+        while let Some(arrival) = self.datagram(until) {
             self.queued.push_back(arrival);
         }
     }
@@ -238,7 +311,8 @@ impl World for LabWorld<'_> {
         self.transcript.configs.push(config.to_owned());
         let node = self.subjects.start(role, config, seed, now).map_err(Unavailable::Failed)?;
         self.lab.detach(host);
-        self.lab.attach(host, Box::new(LabNode { subject: node }));
+        self.ports.forget(subject);
+        self.lab.attach(host, Box::new(LabNode { subject: node, left: self.ports.left(), number: subject }));
         self.console(format!("started subject {subject}"));
         Ok(())
     }
@@ -252,11 +326,44 @@ impl World for LabWorld<'_> {
 
     fn command(&mut self, subject: u8, request: &str) -> Result<String, Unavailable> {
         let host = self.subject_host(subject)?;
-        let answer = self.lab.with_node(host, |node: &mut LabNode, now| node.subject.command(now, request));
+        let answer = self.lab.with_node(host, |node: &mut LabNode, now| {
+            let answer = node.subject.command(now, request);
+            node.take_packets(now);
+            answer
+        });
         let answer = answer.ok_or_else(|| Unavailable::Failed(format!("subject {subject} does not run")))?;
         let answer = answer.map_err(Unavailable::Failed)?;
         self.console(format!("subject {subject}: {request}"));
         Ok(answer)
+    }
+
+    fn inject(&mut self, subject: u8, side: Side, packet: Vec<u8>) -> Result<(), Unavailable> {
+        let host = self.subject_host(subject)?;
+        if self.lab.node_mut(host).is_none() {
+            return Err(Unavailable::Failed(format!("subject {subject} does not run")));
+        }
+        let (at, wall) = (self.lab.now(), self.wall());
+        self.transcript.entries.push(Entry::Carried { at, wall, subject, side, sent: true, octets: packet.clone() });
+        self.ports.send(at, subject, side, packet);
+        Ok(())
+    }
+
+    fn carried(&mut self, subject: u8, side: Side, deadline: Instant) -> Option<Carried> {
+        loop {
+            if let Some(carried) = self.ports.next(subject, side) {
+                return Some(carried);
+            }
+            if let Arrival::Datagram(party, datagram) = self.arrival(deadline)? {
+                self.queued.push_back((party, datagram));
+            }
+        }
+    }
+
+    fn step_wall(&mut self, subject: u8, seconds: i64) -> Result<(), Unavailable> {
+        let host = self.subject_host(subject)?;
+        self.lab.step_wall(host, seconds.saturating_mul(1_000_000_000));
+        self.console(format!("set the wall clock of subject {subject} by {seconds} s"));
+        Ok(())
     }
 
     fn rng(&mut self) -> &mut Rng {
@@ -283,6 +390,8 @@ impl RecordedWorld for LabWorld<'_> {
                 "the subject spins: {} timeouts in the past, {} endless outputs",
                 faults.stale_timers, faults.runaway_outputs
             ));
+        } else if self.ports.overflows() > 0 {
+            self.transcript.fault = Some(format!("{} packets from data ports were lost", self.ports.overflows()));
         } else if faults.inbox_overflows > 0 {
             self.transcript.fault = Some(format!("{} datagrams to the tester were lost", faults.inbox_overflows));
         }
@@ -297,15 +406,29 @@ impl RecordedWorld for LabWorld<'_> {
 /// Puts a subject on a host.
 struct LabNode {
     subject: Box<dyn LabSubject>,
+    /// Where packets go that leave its data ports.
+    left: LeftBy,
+    /// Which subject it is.
+    number: u8,
+}
+
+impl LabNode {
+    fn take_packets(&mut self, now: Now) {
+        while let Some((side, packet)) = self.subject.poll_packet() {
+            self.left.push(self.number, side, Carried { at: now.mono, packet });
+        }
+    }
 }
 
 impl Node for LabNode {
     fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
         self.subject.handle_datagram(now, datagram);
+        self.take_packets(now);
     }
 
     fn handle_timeout(&mut self, now: Now) {
         self.subject.handle_timeout(now);
+        self.take_packets(now);
     }
 
     fn poll_transmit(&mut self) -> Option<Datagram> {

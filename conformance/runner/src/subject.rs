@@ -1,7 +1,7 @@
 //! How a world gets a subject to judge, without knowing what it is made of.
 
 use hallmark_core::{Datagram, Instant, Now};
-use hallmark_probe::world::Role;
+use hallmark_probe::world::{Role, Side};
 
 /// A subject that runs inside the lab: a state machine with the shape that every sans-I/O node has.
 pub trait LabSubject: Send {
@@ -17,6 +17,14 @@ pub trait LabSubject: Send {
     fn poll_log(&mut self) -> Option<String>;
     /// Lists the multicast groups that it wants to receive.
     fn multicast_groups(&self) -> Vec<std::net::IpAddr>;
+    /// Takes a whole IP packet that arrived at one of its data ports.
+    fn handle_packet(&mut self, now: Now, side: Side, packet: &[u8]) {
+        let _ = (now, side, packet);
+    }
+    /// Gives the next whole IP packet to send, and the data port to send it from; asked after each call.
+    fn poll_packet(&mut self) -> Option<(Side, Vec<u8>)> {
+        None
+    }
     /// Answers a console command, both as JSON objects.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use hallmark_core::{Duration, Instant, UnixTime};
-use hallmark_probe::world::KeyRecord;
+use hallmark_probe::world::{KeyRecord, Side};
 
 /// One thing that happened, in the order of time.
 #[derive(Clone, Debug)]
@@ -29,6 +29,21 @@ pub enum Entry {
         at: Instant,
         /// When, by the tester's wall clock.
         wall: UnixTime,
+        /// The packet.
+        octets: Vec<u8>,
+    },
+    /// A whole IP packet at a data port of a subject.
+    Carried {
+        /// When, in the time of the world.
+        at: Instant,
+        /// When, by the tester's wall clock.
+        wall: UnixTime,
+        /// Whose port it is.
+        subject: u8,
+        /// Which port it is.
+        side: Side,
+        /// Whether the tester sent it: then it went into the port, otherwise it came out.
+        sent: bool,
         /// The packet.
         octets: Vec<u8>,
     },
@@ -62,6 +77,7 @@ impl Entry {
         match self {
             Self::Datagram { at, .. }
             | Self::Packet { at, .. }
+            | Self::Carried { at, .. }
             | Self::Note { at, .. }
             | Self::Log { at, .. }
             | Self::Console { at, .. } => *at,
@@ -110,6 +126,10 @@ impl Transcript {
                     )
                 }
                 Entry::Packet { at, octets, .. } => writeln!(out, "{at} packet {}", hex::encode(octets)),
+                Entry::Carried { at, subject, side, sent, octets, .. } => {
+                    let way = if *sent { "into" } else { "out of" };
+                    writeln!(out, "{at} {way} {}{subject} {}", side.as_str(), hex::encode(octets))
+                }
                 Entry::Note { at, text } => writeln!(out, "{at} note {text}"),
                 Entry::Log { at, text } => writeln!(out, "{at} log {text}"),
                 Entry::Console { at, text } => writeln!(out, "{at} console {text}"),
