@@ -8,7 +8,7 @@ use std::path::Path;
 use hallmark_core::Datagram;
 use hallmark_dissect::{Dissection, Options, Protection, Secrets, Verdict};
 use hallmark_evidence::keys::KeyRecord;
-use hallmark_evidence::{CaseEvidence, KeyPolicy, RunFolder, case::Frame};
+use hallmark_evidence::{CaseEvidence, KeyPolicy, RunFolder, Way, case::Frame, ladder};
 use hallmark_probe::world;
 use hallmark_runner::{Entry, Finished, Transcript};
 
@@ -51,6 +51,10 @@ pub(crate) fn collect(transcript: &Transcript) -> CaseEvidence {
                 evidence.datagram(*at, *wall, &format!("tester {}", end.ip()), &datagram);
             }
             Entry::Packet { at, wall, octets } => evidence.frame(*at, *wall, "tester raw", octets),
+            Entry::Carried { at, wall, subject, side, sent, octets } => {
+                let way = if *sent { Way::Into } else { Way::OutOf };
+                evidence.carried(*at, *wall, &format!("{}{subject}", side.as_str()), way, octets);
+            }
             Entry::Note { at, text } => evidence.note(*at, text),
             Entry::Log { at, text } => evidence.note(*at, &format!("subject says: {text}")),
             Entry::Console { at, text } => evidence.note(*at, &format!("console: {text}")),
@@ -68,7 +72,10 @@ fn told(evidence: &CaseEvidence) -> Vec<Option<String>> {
     // The dissector reads what a reader of the evidence has: the keys as they stand in keys.json.
     let secrets = Secrets::parse(&evidence.secrets("").to_json()).unwrap_or_default();
     let Ok(dissection) = Dissection::of_file(&capture, &secrets, &Options::default()) else { return Vec::new() };
-    dissection.frames.iter().map(|frame| frame.kind.is_message().then(|| line(frame))).collect()
+    let told = |frame: &hallmark_dissect::Frame| frame.kind.is_message().then(|| line(frame));
+    // What passes the data ports is not for the dissector, whatever its ports are.
+    let past = |number: usize| evidence.frames().get(number).is_some_and(|frame| frame.way == Way::Past);
+    dissection.frames.iter().enumerate().map(|(number, frame)| told(frame).filter(|_| past(number))).collect()
 }
 
 fn line(frame: &hallmark_dissect::Frame) -> String {
@@ -123,8 +130,8 @@ fn key(record: &world::KeyRecord) -> KeyRecord {
         world::KeyRecord::Kek { spi, cipher, iv, key, sig_hash, public_key } => {
             KeyRecord::Kek { spi, cipher, iv, key, sig_hash, public_key }
         }
-        world::KeyRecord::Tek { spi, algorithm_key, integrity_key } => {
-            KeyRecord::Tek { spi, algorithm_key, integrity_key }
+        world::KeyRecord::Tek { spi, transform, algorithm_key, integrity_key } => {
+            KeyRecord::Tek { spi, transform, algorithm_key, integrity_key }
         }
         world::KeyRecord::Psk(psk) => KeyRecord::Psk(psk),
     }
@@ -155,6 +162,10 @@ fn log(transcript: &Transcript) -> String {
                 writeln!(text, "{at:>14.6} {word:8} {src} -> {dst}, {} octets", payload.len())
             }
             Entry::Packet { octets, .. } => writeln!(text, "{at:>14.6} sent     IP packet, {} octets", octets.len()),
+            Entry::Carried { subject, side, sent, octets, .. } => {
+                let way = if *sent { "sent" } else { "received" };
+                writeln!(text, "{at:>14.6} {way:8} {}{subject} {}", side.as_str(), ladder::summary(octets))
+            }
             Entry::Note { text: note, .. } => writeln!(text, "{at:>14.6} note     {note}"),
             Entry::Log { text: line, .. } => writeln!(text, "{at:>14.6} subject  {line}"),
             Entry::Console { text: done, .. } => writeln!(text, "{at:>14.6} console  {done}"),

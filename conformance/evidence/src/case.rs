@@ -18,6 +18,18 @@ const DEFAULT_LIMIT: usize = 64 << 20;
 /// Remarks and keys that one attempt keeps.
 const RECORDS: usize = 100_000;
 
+/// Says how a packet stood to the port that it was seen at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Way {
+    /// It was seen there; its addresses tell the rest.
+    #[default]
+    Past,
+    /// It went into the port.
+    Into,
+    /// It came out of the port.
+    OutOf,
+}
+
 /// Is one packet that was sent or received.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Frame {
@@ -27,6 +39,8 @@ pub struct Frame {
     pub wall: UnixTime,
     /// Where it was seen, for example `tester` or `gm1/up`: an interface of the capture.
     pub port: String,
+    /// Whether it went into that port or came out of it, where that is known.
+    pub way: Way,
     /// The whole IP packet.
     pub packet: Vec<u8>,
     /// What is to be said about it.
@@ -97,12 +111,18 @@ impl CaseEvidence {
 
     /// Keeps a whole IP packet.
     pub fn frame(&mut self, at: Instant, wall: UnixTime, port: &str, packet: &[u8]) {
+        self.carried(at, wall, port, Way::Past, packet);
+    }
+
+    /// Keeps a whole IP packet that went into a port or came out of it.
+    pub fn carried(&mut self, at: Instant, wall: UnixTime, port: &str, way: Way, packet: &[u8]) {
         if self.octets.saturating_add(packet.len()) > self.limit {
             self.left_out += 1;
             return;
         }
         self.octets += packet.len();
-        self.frames.push(Frame { at, wall, port: port.to_owned(), packet: packet.to_vec(), comments: Vec::new() });
+        let (port, packet, comments) = (port.to_owned(), packet.to_vec(), Vec::new());
+        self.frames.push(Frame { at, wall, port, way, packet, comments });
     }
 
     /// Keeps a datagram where the packet around it is not known; a packet is put around it.
@@ -235,6 +255,10 @@ impl CaseEvidence {
         fs::create_dir_all(&profile)?;
         fs::write(home.join("keys.json"), secrets.to_json())?;
         fs::write(profile.join("ikev1_decryption_table"), wireshark::ikev1_decryption_table(&secrets))?;
+        if !secrets.teks.is_empty() {
+            fs::write(profile.join("esp_sa"), wireshark::esp_sa(&secrets))?;
+            fs::write(profile.join("preferences"), wireshark::PREFERENCES)?;
+        }
         fs::write(profile.join("decode_as_entries"), wireshark::decode_as_entries(&self.ports()))?;
         fs::write(profile.join("trace.pcapng"), self.wireshark_pcapng()?)
     }

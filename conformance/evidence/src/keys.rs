@@ -56,6 +56,8 @@ pub enum KeyRecord {
     Tek {
         /// SPI.
         spi: u32,
+        /// The transform by its name (`aes128-gcm16`, `aes128-cbc+hmac-sha256`); empty where it has none.
+        transform: String,
         /// Encryption key with salt.
         algorithm_key: Vec<u8>,
         /// Integrity key.
@@ -157,6 +159,9 @@ pub struct TekSecret {
     pub place: String,
     /// SPI.
     pub spi: Hex,
+    /// The transform by its name (`aes128-gcm16`, `aes128-cbc+hmac-sha256`), where known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub transform: String,
     /// Encryption key with salt.
     pub alg_key: Hex,
     /// Integrity key.
@@ -303,9 +308,10 @@ impl Secrets {
                     self.keks.push(secret);
                 }
             }
-            KeyRecord::Tek { spi, algorithm_key, integrity_key } => {
+            KeyRecord::Tek { spi, transform, algorithm_key, integrity_key } => {
                 let secret = TekSecret {
                     spi: Hex(spi.to_be_bytes().to_vec()),
+                    transform: transform.clone(),
                     alg_key: Hex(algorithm_key.clone()),
                     integ_key: Hex(integrity_key.clone()),
                     ..TekSecret::default()
@@ -407,7 +413,12 @@ pub(crate) mod tests {
             sig_hash: "sha256".into(),
             public_key: Some(key.to_vec()),
         };
-        let tek = KeyRecord::Tek { spi: 0x457e_a656, algorithm_key: vec![1; 16], integrity_key: vec![2; 32] };
+        let tek = KeyRecord::Tek {
+            spi: 0x457e_a656,
+            transform: "aes128-cbc+hmac-sha256".into(),
+            algorithm_key: vec![1; 16],
+            integrity_key: vec![2; 32],
+        };
         let records = [ike(), kek(&rsa), kek(&[0x30, 0x59]), tek, KeyRecord::Psk(b"secret".to_vec()), ike()];
         let secrets = Secrets::from_records("a case", &records);
         assert_eq!(secrets.ike.len(), 1, "the same SA is kept once");

@@ -6,7 +6,7 @@ use hallmark_core::{Instant, Limits};
 use hallmark_wire::ip;
 use hallmark_wire::isakmp::{ExchangeType, Flags, Header, Message};
 
-use crate::case::Frame;
+use crate::case::{Frame, Way};
 
 /// Draws the ladder of frames: time, ends, what it is, remarks.
 ///
@@ -22,7 +22,11 @@ pub fn draw(title: &str, frames: &[Frame], describe: &dyn Fn(usize, &Frame) -> O
     let right = ends.iter().map(|(_, dst)| dst.chars().count()).max().unwrap_or(0);
     for (number, (frame, (src, dst))) in frames.iter().zip(&ends).enumerate() {
         let time = frame.at.saturating_since(zero).as_secs_f64();
-        let what = describe(number, frame).unwrap_or_else(|| summary(&frame.packet));
+        let what = match frame.way {
+            Way::Past => describe(number, frame).unwrap_or_else(|| summary(&frame.packet)),
+            Way::Into => format!("into {}: {}", frame.port, traffic(&frame.packet)),
+            Way::OutOf => format!("out of {}: {}", frame.port, traffic(&frame.packet)),
+        };
         let _ = writeln!(text, "{:>4} {time:>12.6}  {src:left$} --> {dst:right$}  {what}", number + 1);
         for comment in &frame.comments {
             for line in comment.lines() {
@@ -41,9 +45,9 @@ pub fn summary(packet: &[u8]) -> String {
         Err(error) => {
             return match ip::route(packet) {
                 Ok(route) if route.is_fragment => format!("IP fragment, {} octets", packet.len()),
-                Ok(route) if route.protocol == 50 => format!("ESP, {} octets", packet.len()),
-                Ok(route) if route.protocol != 17 => format!("IP protocol {}, {} octets", route.protocol, packet.len()),
-                _ => format!("{} octets, {error}", packet.len()),
+                Ok(route) if route.protocol == 17 => format!("{} octets, {error}", packet.len()),
+                Ok(route) => format!("{}, {} octets", upper(route.protocol, packet), packet.len()),
+                Err(_) => format!("{} octets, {error}", packet.len()),
             };
         }
     };
@@ -55,6 +59,45 @@ pub fn summary(packet: &[u8]) -> String {
         _ => datagram.payload.as_slice(),
     };
     isakmp(payload)
+}
+
+/// Says what a packet of the data plane is: nobody looks for ISAKMP in it.
+fn traffic(packet: &[u8]) -> String {
+    match ip::route(packet) {
+        Ok(route) if route.protocol == 17 && !route.is_fragment => format!("UDP, {} octets", packet.len()),
+        _ => summary(packet),
+    }
+}
+
+/// Names an upper layer that is not UDP, with the fields that tell one packet from the next.
+fn upper(protocol: u8, packet: &[u8]) -> String {
+    let payload = match ip::version(packet) {
+        Some(6) => ip::Ipv6Packet::decode(packet).map(|ip| ip.payload.to_vec()),
+        _ => ip::Ipv4Packet::decode(packet).map(|ip| ip.payload.to_vec()),
+    }
+    .unwrap_or_default();
+    let word = |at: usize| {
+        let octets: Option<[u8; 4]> = payload.get(at..at + 4).and_then(|octets| octets.try_into().ok());
+        octets.map(u32::from_be_bytes)
+    };
+    match protocol {
+        50 => match (word(0), word(4)) {
+            (Some(spi), Some(seq)) => format!("ESP SPI {spi:08x} seq {seq}"),
+            _ => "ESP, cut short".to_owned(),
+        },
+        6 => {
+            let flags = payload.get(13).copied().unwrap_or(0);
+            let names = [(2, "SYN"), (16, "ACK"), (1, "FIN"), (4, "RST"), (8, "PSH")];
+            let set = names.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>();
+            let ports = word(0).map_or_else(String::new, |both| format!(" {} > {}", both >> 16, both & 0xffff));
+            format!("TCP{ports} {}", set.join(" ")).trim_end().to_owned()
+        }
+        1 | 58 => match payload.get(..2) {
+            Some([kind, code]) => format!("ICMP {kind}/{code}"),
+            _ => "ICMP, cut short".to_owned(),
+        },
+        other => format!("IP protocol {other}"),
+    }
 }
 
 fn isakmp(payload: &[u8]) -> String {
@@ -143,6 +186,35 @@ mod tests {
         assert!(summary(&[0x45]).contains("1 octets"));
         let long = packet("10.0.0.2:848", "10.0.0.1:848", vec![0; 2000]);
         assert!(summary(&ip::fragment_ipv4(&long, 1000)[1]).starts_with("IP fragment"));
+    }
+
+    #[test]
+    fn packets_at_data_ports_show_their_way_protocol_spi_and_number() {
+        let v4 = |protocol: u8, payload: &[u8]| {
+            ip::Ipv4Header::new([10, 1, 0, 1].into(), [10, 2, 0, 1].into(), protocol).packet(payload)
+        };
+        let esp = [&0x1234_abcd_u32.to_be_bytes()[..], &7_u32.to_be_bytes(), &[0; 32]].concat();
+        let syn = [&[0x9c, 0x40, 0, 80][..], &[0; 8], &[0x50, 2], &[0; 6]].concat();
+        let packets = [
+            (Way::Into, "lan0", packet("10.1.0.1:500", "10.2.0.1:848", vec![0; 9]), "into lan0: UDP, 37 octets"),
+            (Way::OutOf, "wan0", v4(50, &esp), "out of wan0: ESP SPI 1234abcd seq 7, 60 octets"),
+            (Way::Into, "lan0", v4(6, &syn), "into lan0: TCP 40000 > 80 SYN, 40 octets"),
+            (Way::OutOf, "lan0", v4(1, &[3, 4, 0, 0]), "out of lan0: ICMP 3/4, 24 octets"),
+            (Way::Into, "wan0", v4(50, &[1; 5]), "into wan0: ESP, cut short, 25 octets"),
+        ];
+        let frames: Vec<Frame> = packets
+            .iter()
+            .map(|(way, port, packet, _)| Frame {
+                way: *way,
+                port: (*port).to_owned(),
+                packet: packet.clone(),
+                ..Frame::default()
+            })
+            .collect();
+        let text = draw("DP-001", &frames, &|_, _| Some("never asked".to_owned()));
+        for (.., line) in &packets {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod log;
 pub mod time;
 pub mod wireshark;
 
-pub use case::{CaseEvidence, Frame, KeyPolicy, Step};
+pub use case::{CaseEvidence, Frame, KeyPolicy, Step, Way};
 pub use folder::{Manifest, RunFolder};
 pub use keys::{KeyRecord, Secrets};
 pub use log::{EventLog, LogError, LoggedEvent, ReadLog, Sink};

@@ -19,6 +19,66 @@ pub fn ikev1_decryption_table(secrets: &Secrets) -> String {
     secrets.ike.iter().map(|sa| format!("{},{}\n", hex::encode(&sa.icookie.0), hex::encode(&sa.enc_key.0))).collect()
 }
 
+/// The lines of Wireshark's `preferences` that make it open ESP with the table [`esp_sa`].
+pub const PREFERENCES: &str = "\
+esp.enable_null_encryption_decode_heuristic: FALSE
+esp.enable_encryption_decode: TRUE
+esp.enable_authentication_check: TRUE
+esp.do_esp_sequence_analysis: FALSE
+";
+
+/// Gives the lines of Wireshark's `esp_sa`: one for each TEK and IP version, whatever its addresses, since a group key
+/// serves every pair of hosts. A transform that Wireshark does not know has none.
+#[must_use]
+pub fn esp_sa(secrets: &Secrets) -> String {
+    let mut lines = String::new();
+    for tek in &secrets.teks {
+        let Some((cipher, mac)) = names(&tek.transform) else { continue };
+        let key = |octets: &[u8]| if octets.is_empty() { String::new() } else { format!("0x{}", hex::encode(octets)) };
+        for version in ["IPv4", "IPv6"] {
+            let fields = [
+                version,
+                "*",
+                "*",
+                &format!("0x{}", hex::encode(&tek.spi.0)),
+                cipher,
+                &key(&tek.alg_key.0),
+                mac,
+                &key(&tek.integ_key.0),
+                "32-bit",
+                "",
+            ];
+            lines += &(fields.map(|field| format!("\"{field}\"")).join(",") + "\n");
+        }
+    }
+    lines
+}
+
+/// Gives cipher and integrity algorithm of a transform as Wireshark calls them.
+fn names(transform: &str) -> Option<(&'static str, &'static str)> {
+    let (cipher, mac) = transform.split_once('+').unwrap_or((transform, ""));
+    let cipher = match cipher {
+        "null" => "NULL",
+        "des" => "DES-CBC [RFC2405]",
+        "3des" => "TripleDES-CBC [RFC2451]",
+        "aes128-cbc" | "aes192-cbc" | "aes256-cbc" => "AES-CBC [RFC3602]",
+        "aes128-gcm16" | "aes192-gcm16" | "aes256-gcm16" => "AES-GCM with 16 octet ICV [RFC4106]",
+        "aes128-gcm12" | "aes192-gcm12" | "aes256-gcm12" => "AES-GCM with 12 octet ICV [RFC4106]",
+        "aes128-gcm8" | "aes192-gcm8" | "aes256-gcm8" => "AES-GCM with 8 octet ICV [RFC4106]",
+        _ => return None,
+    };
+    let mac = match mac {
+        "" => "NULL",
+        "hmac-md5" => "HMAC-MD5-96 [RFC2403]",
+        "hmac-sha1" => "HMAC-SHA-1-96 [RFC2404]",
+        "hmac-sha256" => "HMAC-SHA-256-128 [RFC4868]",
+        "hmac-sha384" => "HMAC-SHA-384-192 [RFC4868]",
+        "hmac-sha512" => "HMAC-SHA-512-256 [RFC4868]",
+        _ => return None,
+    };
+    Some((cipher, mac))
+}
+
 /// Gives Wireshark's `decode_as_entries` for the ports that carry ISAKMP.
 #[must_use]
 pub fn decode_as_entries(ports: &[u16]) -> String {
