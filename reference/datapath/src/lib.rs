@@ -1,1 +1,35 @@
 //! The data plane of a group member, sans-I/O: policy, SAs, ESP, time-based anti-replay, fragments and path MTU.
+//!
+//! A port hands a burst of packets to [`Datapath::handle`], which decides on each, protects or opens it in place and
+//! says through which port it leaves. The control plane hands its whole state to [`Datapath::apply`]. Nothing is
+//! allocated and no lock is taken for a packet; the time is read once for a burst, by the caller.
+//!
+//! Facts: RFC 4301, 4303, 5374, 6040, 6054; esp.md and getvpn.md §4-§5 of the fact sheets.
+
+pub mod behaviour;
+pub mod config;
+mod datapath;
+pub mod event;
+pub mod packet;
+pub mod policy;
+pub mod reason;
+pub mod stamp;
+pub mod status;
+pub mod trace;
+
+pub use behaviour::{Behaviour, Defect, Variant};
+pub use config::{
+    Config, Df, Ecn, FailMode, FragmentWhere, Limits, Mss, PmtuConfig, ReassemblyLimits, Ttl,
+};
+pub use datapath::Datapath;
+pub use event::{Event, EventKind};
+pub use hallmark_crypto::Secret;
+pub use hallmark_crypto::esp::Backend;
+pub use packet::{BATCH, Batch, EXTRA, Fate, HEADROOM, Packet, Pool, Side};
+pub use policy::{
+    Action, AddressRange, Direction, Mode, Policy, PortRange, Preservation, Pseudotime, Replay, Rule, Sa,
+    SaDirection, Scope, Selector, State,
+};
+pub use reason::Reason;
+pub use status::Status;
+pub use trace::{Captured, Checkpoint, Trace, TraceFilter};

@@ -1,0 +1,397 @@
+//! What the data plane reports, for logs and for the control plane.
+//!
+//! Events never allocate, wait in a bounded queue and are rate-limited for each kind: those that are left out are
+//! counted and the count travels with the next event of the kind. Names of log lines are those of getvpn.md §7.2-7.3.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::IpAddr;
+
+use hallmark_core::{Duration, Instant};
+use serde::Serialize;
+
+use crate::reason::Reason;
+
+/// Reports something that an operator or the control plane has to know.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct Event {
+    /// When.
+    #[serde(serialize_with = "crate::status::seconds")]
+    pub at: Instant,
+    /// What.
+    pub kind: EventKind,
+    /// How many of the kind were left out since the one before.
+    pub suppressed: u64,
+}
+
+/// Names what happened. Addresses are those of the outer header unless said otherwise.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A packet had an SPI that no SA has.
+    InvalidSpi {
+        /// The SPI.
+        spi: u32,
+        /// Outer source.
+        src: IpAddr,
+        /// Outer destination.
+        dst: IpAddr,
+    },
+    /// A packet came in clear that should have been protected.
+    NotIpsec {
+        /// Source.
+        src: IpAddr,
+        /// Destination.
+        dst: IpAddr,
+        /// Protocol.
+        protocol: u8,
+    },
+    /// A packet had a wrong ICV.
+    MacError {
+        /// The SPI.
+        spi: u32,
+        /// Outer source.
+        src: IpAddr,
+        /// Outer destination.
+        dst: IpAddr,
+        /// Low half of the sequence number.
+        sequence: u32,
+    },
+    /// A packet was a copy or too old by its sequence number, or (as it accompanies [`EventKind::TimeReplay`]) by its
+    /// time.
+    ReplayError {
+        /// The SPI.
+        spi: u32,
+        /// Outer source.
+        src: IpAddr,
+        /// Outer destination.
+        dst: IpAddr,
+        /// Low half of the sequence number.
+        sequence: u32,
+    },
+    /// A packet lay outside the time window.
+    TimeReplay {
+        /// Outer source; absent only under a defect.
+        src: Option<IpAddr>,
+        /// Outer destination; absent only under a defect.
+        dst: Option<IpAddr>,
+        /// Own time in seconds.
+        my_pseudotime: f64,
+        /// Time of the stamp in seconds.
+        peer_pseudotime: f64,
+        /// Window in seconds.
+        window: f64,
+    },
+    /// An ESP packet was refused for its form or content.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// The SPI.
+        spi: u32,
+        /// Outer source.
+        src: IpAddr,
+        /// Outer destination.
+        dst: IpAddr,
+        /// Low half of the sequence number.
+        sequence: u32,
+    },
+    /// The inner addresses are not the outer ones although they are to be.
+    AddressMismatch {
+        /// The SPI.
+        spi: u32,
+        /// Outer source.
+        src: IpAddr,
+        /// Outer destination.
+        dst: IpAddr,
+        /// Low half of the sequence number.
+        sequence: u32,
+    },
+    /// The inner packet is not of the SA's traffic.
+    SelectorMismatch {
+        /// The SPI.
+        spi: u32,
+        /// Outer source.
+        src: IpAddr,
+        /// Outer destination.
+        dst: IpAddr,
+        /// Low half of the sequence number.
+        sequence: u32,
+    },
+    /// Inner and outer ECN fields form a combination that no sender makes.
+    EcnUnused {
+        /// The SPI.
+        spi: u32,
+        /// Outer source.
+        src: IpAddr,
+        /// Outer destination.
+        dst: IpAddr,
+        /// Inner ECN field.
+        inner: u8,
+        /// Outer ECN field.
+        outer: u8,
+    },
+    /// The sequence numbers of an SA have run out: nothing is sent on it any more.
+    SequenceExhausted {
+        /// The SPI.
+        spi: u32,
+    },
+    /// The initialisation vectors of every sender id have run out, or there is no sender id.
+    SenderIdsExhausted {
+        /// The SPI.
+        spi: u32,
+    },
+    /// A path MTU was learned.
+    PmtuLearned {
+        /// Destination of the path.
+        dst: IpAddr,
+        /// The path MTU for ESP packets, in octets.
+        mtu: u16,
+        /// Who reported it.
+        reporter: IpAddr,
+    },
+    /// Fragments were dropped because their room is full.
+    FragmentFlood {
+        /// Outer source.
+        src: IpAddr,
+        /// Outer destination.
+        dst: IpAddr,
+    },
+    /// Traffic of the permit class was dropped because there is no usable SA.
+    NoUsableSa {
+        /// Source.
+        src: IpAddr,
+        /// Destination.
+        dst: IpAddr,
+    },
+    /// The control plane should register again, because members use an SA that this one does not have.
+    Recovery {
+        /// The unknown SPI.
+        spi: u32,
+    },
+    /// An SA of the policy cannot be used.
+    SaRefused {
+        /// The SPI.
+        spi: u32,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+impl EventKind {
+    /// Counts the kinds.
+    pub(crate) const COUNT: usize = 16;
+
+    /// Gives the position of the kind.
+    pub(crate) const fn index(&self) -> usize {
+        match self {
+            Self::InvalidSpi { .. } => 0,
+            Self::NotIpsec { .. } => 1,
+            Self::MacError { .. } => 2,
+            Self::ReplayError { .. } => 3,
+            Self::TimeReplay { .. } => 4,
+            Self::Refused { .. } => 5,
+            Self::AddressMismatch { .. } => 6,
+            Self::SelectorMismatch { .. } => 7,
+            Self::EcnUnused { .. } => 8,
+            Self::SequenceExhausted { .. } => 9,
+            Self::SenderIdsExhausted { .. } => 10,
+            Self::PmtuLearned { .. } => 11,
+            Self::FragmentFlood { .. } => 12,
+            Self::NoUsableSa { .. } => 13,
+            Self::Recovery { .. } => 14,
+            Self::SaRefused { .. } => 15,
+        }
+    }
+
+    /// Gives the name of the log line.
+    #[must_use]
+    pub const fn mnemonic(&self) -> &'static str {
+        match self {
+            Self::InvalidSpi { .. } => "RECVD_PKT_INV_SPI",
+            Self::NotIpsec { .. } => "RECVD_PKT_NOT_IPSEC",
+            Self::MacError { .. } => "RECVD_PKT_MAC_ERR",
+            Self::ReplayError { .. } => "PKT_REPLAY_ERR",
+            Self::TimeReplay { .. } => "TIMEBASED_REPLAY_FAILED",
+            Self::Refused { .. } => "RECVD_PKT_REFUSED",
+            Self::AddressMismatch { .. } => "RECVD_PKT_ADDR_MISMATCH",
+            Self::SelectorMismatch { .. } => "RECVD_PKT_NOT_IN_POLICY",
+            Self::EcnUnused { .. } => "RECVD_PKT_ECN_UNUSED",
+            Self::SequenceExhausted { .. } => "SA_SEQUENCE_EXHAUSTED",
+            Self::SenderIdsExhausted { .. } => "SENDER_IDS_EXHAUSTED",
+            Self::PmtuLearned { .. } => "PMTU_LEARNED",
+            Self::FragmentFlood { .. } => "FRAGMENT_FLOOD",
+            Self::NoUsableSa { .. } => "NO_USABLE_SA",
+            Self::Recovery { .. } => "GM_RECOVERY_REGISTRATION",
+            Self::SaRefused { .. } => "SA_REFUSED",
+        }
+    }
+
+    /// Gives the severity of the log line, as syslog numbers it.
+    #[must_use]
+    pub const fn severity(&self) -> u8 {
+        match self {
+            Self::SequenceExhausted { .. } | Self::SenderIdsExhausted { .. } | Self::SaRefused { .. } => 3,
+            Self::PmtuLearned { .. } | Self::EcnUnused { .. } => 6,
+            _ => 4,
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.mnemonic();
+        match self {
+            Self::InvalidSpi { spi, src, dst } => {
+                write!(f, "{name}: dest={dst}, prot=50, spi={spi:#010X}({spi}), srcaddr={src}")
+            }
+            Self::NotIpsec { src, dst, protocol } => {
+                write!(f, "{name}: dest_addr={dst}, src_addr={src}, prot={protocol}")
+            }
+            Self::MacError { spi, src, dst, sequence }
+            | Self::ReplayError { spi, src, dst, sequence }
+            | Self::AddressMismatch { spi, src, dst, sequence }
+            | Self::SelectorMismatch { spi, src, dst, sequence } => {
+                write!(f, "{name}: spi={spi:#010X}, src={src}, dst={dst}, sequence number={sequence}")
+            }
+            Self::Refused { reason, spi, src, dst, sequence } => {
+                write!(f, "{name}: {reason}, spi={spi:#010X}, src={src}, dst={dst}, sequence number={sequence}")
+            }
+            Self::TimeReplay { src, dst, my_pseudotime, peer_pseudotime, window } => {
+                write!(f, "{name}: ")?;
+                if let (Some(src), Some(dst)) = (src, dst) {
+                    write!(f, "src_addr={src}, dst_addr={dst}, ")?;
+                }
+                write!(
+                    f,
+                    "my_pseudotime={my_pseudotime:.2} secs, peer_pseudotime={peer_pseudotime:.2} secs, \
+                     replay_window={window} (sec)"
+                )
+            }
+            Self::EcnUnused { spi, src, dst, inner, outer } => {
+                write!(f, "{name}: spi={spi:#010X}, src={src}, dst={dst}, inner={inner}, outer={outer}")
+            }
+            Self::SequenceExhausted { spi } | Self::SenderIdsExhausted { spi } | Self::Recovery { spi } => {
+                write!(f, "{name}: spi={spi:#010X}")
+            }
+            Self::PmtuLearned { dst, mtu, reporter } => write!(f, "{name}: dst={dst}, mtu={mtu}, from={reporter}"),
+            Self::FragmentFlood { src, dst } | Self::NoUsableSa { src, dst } => {
+                write!(f, "{name}: src={src}, dst={dst}")
+            }
+            Self::SaRefused { spi, why } => write!(f, "{name}: spi={spi:#010X}, {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        match self.suppressed {
+            0 => Ok(()),
+            n => write!(f, " ({n} more left out)"),
+        }
+    }
+}
+
+/// Holds events until they are taken.
+#[derive(Debug)]
+pub(crate) struct EventQueue {
+    waiting: VecDeque<Event>,
+    limit: usize,
+    interval: Duration,
+    next_at: [Instant; EventKind::COUNT],
+    suppressed: [u64; EventKind::COUNT],
+    total: u64,
+    lost: u64,
+}
+
+impl EventQueue {
+    pub(crate) fn new(limit: usize, interval: Duration) -> Self {
+        Self {
+            waiting: VecDeque::with_capacity(limit),
+            limit,
+            interval,
+            next_at: [Instant::ZERO; EventKind::COUNT],
+            suppressed: [0; EventKind::COUNT],
+            total: 0,
+            lost: 0,
+        }
+    }
+
+    /// Queues an event, or counts it when one of its kind was queued a moment ago or the queue is full.
+    pub(crate) fn push(&mut self, now: Instant, kind: EventKind) {
+        let index = kind.index();
+        self.total += 1;
+        let (Some(next_at), Some(suppressed)) = (self.next_at.get_mut(index), self.suppressed.get_mut(index)) else {
+            return;
+        };
+        if now < *next_at {
+            *suppressed += 1;
+            return;
+        }
+        if self.waiting.len() >= self.limit {
+            *suppressed += 1;
+            self.lost += 1;
+            return;
+        }
+        *next_at = now + self.interval;
+        self.waiting.push_back(Event { at: now, kind, suppressed: std::mem::take(suppressed) });
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.waiting.pop_front()
+    }
+
+    /// Gives how many events there were, and how many of them found the queue full.
+    pub(crate) const fn totals(&self) -> (u64, u64) {
+        (self.total, self.lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spi(spi: u32) -> EventKind {
+        EventKind::Recovery { spi }
+    }
+
+    #[test]
+    fn events_of_one_kind_are_limited_in_rate_and_the_rest_is_counted() {
+        let mut queue = EventQueue::new(10, Duration::from_secs(1));
+        for n in 0..5 {
+            queue.push(Instant::from_millis(n * 100), spi(n as u32));
+        }
+        queue.push(Instant::ZERO, EventKind::SequenceExhausted { spi: 9 });
+        queue.push(Instant::from_secs(1), spi(7));
+        let kinds: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|e| (e.kind, e.suppressed)).collect();
+        assert_eq!(kinds, [(spi(0), 0), (EventKind::SequenceExhausted { spi: 9 }, 0), (spi(7), 4)]);
+        assert_eq!(queue.totals(), (7, 0));
+    }
+
+    #[test]
+    fn a_full_queue_loses_events_and_says_so() {
+        let mut queue = EventQueue::new(1, Duration::ZERO);
+        queue.push(Instant::ZERO, spi(1));
+        queue.push(Instant::from_secs(1), spi(2));
+        assert_eq!(queue.totals(), (2, 1));
+        assert_eq!(queue.pop().map(|e| e.kind), Some(spi(1)));
+        queue.push(Instant::from_secs(2), spi(3));
+        assert_eq!(queue.pop().map(|e| (e.kind, e.suppressed)), Some((spi(3), 1)));
+    }
+
+    #[test]
+    fn log_lines_name_both_ends() {
+        let kind = EventKind::TimeReplay {
+            src: "10.1.0.1".parse().ok(),
+            dst: "10.2.0.1".parse().ok(),
+            my_pseudotime: 620_051.84,
+            peer_pseudotime: 619_767.09,
+            window: 4.0,
+        };
+        assert_eq!(
+            Event { at: Instant::ZERO, kind, suppressed: 2 }.to_string(),
+            "TIMEBASED_REPLAY_FAILED: src_addr=10.1.0.1, dst_addr=10.2.0.1, my_pseudotime=620051.84 secs, \
+             peer_pseudotime=619767.09 secs, replay_window=4 (sec) (2 more left out)"
+        );
+    }
+}
