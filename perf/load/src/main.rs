@@ -5,6 +5,7 @@
 //! a second, CPU time of the key server for each, and beside it the bare Diffie-Hellman work that no responder can
 //! avoid.
 
+mod datapath;
 mod key_server;
 mod measure;
 mod member;
@@ -25,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Plays group members against a key server process and prints what it took.
     Registration(registration::Options),
+    /// Takes packets through the whole data plane on one core and prints how many, beside the bare cipher.
+    Datapath(datapath::Options),
     /// Runs the key server that `registration` starts.
     #[command(hide = true)]
     Serve {
@@ -36,6 +39,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Registration(options) => registration::run(&options),
+        Command::Datapath(options) => datapath::run(&options),
         Command::Serve { config } => key_server::serve(&config),
     }
 }
