@@ -4,15 +4,16 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use hallmark_core::{Duration, Rng};
+use hallmark_core::{Duration, Instant, Rng};
 use hallmark_crypto::gdoi::{is_counter_mode, kek_key_split, lkh_wrap, tek_key_lengths};
 use hallmark_crypto::{CipherAlg, CryptoError, HashAlg, KeyKind, Secret, SigningKey, VerifyingKey};
 use hallmark_wire::gdoi::{
-    Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhDownload, LkhKey, LkhUpdate, SaAttribute, SaKek, SaTek, Selector,
-    TekBody, gap_attr, kd_type, kek_attr, kek_key, lkh_key, sid_key, tek_attr, tek_key,
+    Bypass, DataPolicy, Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhDownload, LkhKey, LkhUpdate, SaAttribute,
+    SaKek, SaTek, Selector, TekBody, gap_attr, kd_type, kek_attr, kek_key, lkh_key, sid_key, tek_attr, tek_key,
 };
 use hallmark_wire::isakmp::{Attribute, Attributes};
 
+use crate::data::Replay;
 use crate::world::KeyRecord;
 
 /// A Rekey SA.
@@ -223,9 +224,12 @@ impl fmt::Debug for Kek {
     }
 }
 
-/// One traffic flow of a TEK.
+/// One traffic flow of a TEK: an entry of its access list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Flow {
+    /// Whether it stays in clear instead: told in the reference's private form, since RFC 6407 has none. Its place
+    /// among the flows of all TEKs is its place in the list.
+    pub deny: bool,
     /// IP protocol, 0 for any.
     pub ip_protocol: u8,
     /// Source.
@@ -238,7 +242,48 @@ impl Flow {
     /// Makes the flow between two IPv4 or IPv6 prefixes.
     #[must_use]
     pub fn between(src: (IpAddr, u8), dst: (IpAddr, u8)) -> Self {
-        Self { ip_protocol: 0, src: Selector::from_subnet(src.0, src.1), dst: Selector::from_subnet(dst.0, dst.1) }
+        let (src, dst) = (Selector::from_subnet(src.0, src.1), Selector::from_subnet(dst.0, dst.1));
+        Self { deny: false, ip_protocol: 0, src, dst }
+    }
+
+    /// Makes the flow of everything over IPv4.
+    #[must_use]
+    pub fn any() -> Self {
+        Self::between(([0, 0, 0, 0].into(), 0), ([0, 0, 0, 0].into(), 0))
+    }
+
+    /// Makes the flow of everything over IPv6.
+    #[must_use]
+    pub fn any_ipv6() -> Self {
+        Self::between((std::net::Ipv6Addr::UNSPECIFIED.into(), 0), (std::net::Ipv6Addr::UNSPECIFIED.into(), 0))
+    }
+
+    /// Narrows it to one IP protocol.
+    #[must_use]
+    pub const fn protocol(mut self, protocol: u8) -> Self {
+        self.ip_protocol = protocol;
+        self
+    }
+
+    /// Narrows it to a source and a destination port, 0 for any.
+    #[must_use]
+    pub fn ports(mut self, src: u16, dst: u16) -> Self {
+        self.src.port = src;
+        self.dst.port = dst;
+        self
+    }
+
+    /// Makes it stay in clear.
+    #[must_use]
+    pub const fn deny(mut self) -> Self {
+        self.deny = true;
+        self
+    }
+
+    /// Makes the flow of the way back: the ends exchanged.
+    #[must_use]
+    pub fn reverse(&self) -> Self {
+        Self { src: self.dst.clone(), dst: self.src.clone(), ..self.clone() }
     }
 
     /// Makes the flow of the standard policy: 10.1.0.0/16 to 10.2.0.0/16.
@@ -382,7 +427,13 @@ impl Tek {
                 attributes: self.attributes.clone(),
             })
         };
-        self.flows.iter().map(|flow| SaTek { protocol_id: self.protocol_id, body: body(flow) }).collect()
+        let entry = |flow: &Flow| match flow.deny {
+            false => SaTek { protocol_id: self.protocol_id, body: body(flow) },
+            true => {
+                SaTek::bypass(Bypass { ip_protocol: flow.ip_protocol, src: flow.src.clone(), dst: flow.dst.clone() })
+            }
+        };
+        self.flows.iter().map(entry).collect()
     }
 
     /// Writes the key packet.
@@ -404,7 +455,8 @@ impl Tek {
         let mut teks: Vec<Self> = Vec::new();
         for sat in sa.teks() {
             let TekBody::Ipsec(ipsec) = &sat.body else { continue };
-            let flow = Flow { ip_protocol: ipsec.ip_protocol, src: ipsec.src.clone(), dst: ipsec.dst.clone() };
+            let (src, dst) = (ipsec.src.clone(), ipsec.dst.clone());
+            let flow = Flow { deny: false, ip_protocol: ipsec.ip_protocol, src, dst };
             let known = teks.iter_mut().find(|tek| tek.spi == ipsec.spi && tek.protocol_id == sat.protocol_id);
             if let Some(tek) = known {
                 tek.flows.push(flow);
@@ -504,6 +556,10 @@ pub struct GroupPolicy {
     pub teks: Vec<Tek>,
     /// Attributes of the GAP payload; none sends no GAP.
     pub gap: Vec<Attribute>,
+    /// Replay protection of the data plane: told in the GAP of each PULL and PUSH, in the reference's private form.
+    pub replay: Replay,
+    /// Whether members are told to receive only, in the reference's private form.
+    pub receive_only: bool,
     /// Sender ids; `None` sends no SID packet.
     pub sids: Option<SidPlan>,
     /// The path of an LKH for the one member, leaf first and group KEK last: sent instead of the KEK packet.
@@ -521,6 +577,8 @@ impl GroupPolicy {
             kek: Some(Kek::generate(rng, signing)),
             teks: vec![Tek::generate(rng)],
             gap: Vec::new(),
+            replay: Replay::None,
+            receive_only: false,
             sids: None,
             lkh: None,
             pull_seq: None,
@@ -530,7 +588,24 @@ impl GroupPolicy {
     /// Makes a policy without Rekey SA.
     #[must_use]
     pub fn without_kek(rng: &mut Rng, id: u32) -> Self {
-        Self { id, kek: None, teks: vec![Tek::generate(rng)], gap: Vec::new(), sids: None, lkh: None, pull_seq: None }
+        Self {
+            id,
+            kek: None,
+            teks: vec![Tek::generate(rng)],
+            gap: Vec::new(),
+            replay: Replay::None,
+            receive_only: false,
+            sids: None,
+            lkh: None,
+            pull_seq: None,
+        }
+    }
+
+    /// Gives the attributes that tell the data plane's policy, for a message that is sent now.
+    #[must_use]
+    pub fn data_attributes(&self, now: Instant) -> Vec<Attribute> {
+        let direction = self.receive_only.then_some(DataPolicy::RECEIVE_ONLY);
+        DataPolicy { direction, ..self.replay.policy(now) }.attributes()
     }
 
     /// Sets activation and deactivation delay.
@@ -541,10 +616,11 @@ impl GroupPolicy {
         self
     }
 
-    /// Writes the SA payload of PULL message 2.
+    /// Writes the SA payload of a PULL message 2 that is sent now.
     #[must_use]
-    pub fn sa(&self, src: SocketAddr, dst: SocketAddr) -> GdoiSa {
-        sa_payload(self.kek.as_ref().map(|kek| kek.sak(src, dst)), &self.gap, &self.teks)
+    pub fn sa(&self, now: Instant, src: SocketAddr, dst: SocketAddr) -> GdoiSa {
+        let gap = [self.gap.as_slice(), &self.data_attributes(now)].concat();
+        sa_payload(self.kek.as_ref().map(|kek| kek.sak(src, dst)), &gap, &self.teks)
     }
 
     /// Writes the key packets of PULL message 4, without sender ids.

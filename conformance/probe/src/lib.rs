@@ -82,6 +82,7 @@
 
 pub mod alive;
 pub mod certs;
+pub mod data;
 pub mod edit;
 pub mod fragment;
 pub mod gm;

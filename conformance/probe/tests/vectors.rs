@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use duet::{Side, duet};
-use hallmark_core::{Datagram, Duration};
+use hallmark_core::{Datagram, Duration, Instant};
 use hallmark_crypto::gdoi::AckLength;
 use hallmark_crypto::{CipherAlg, HashAlg, Secret, SigningKey, hash};
+use hallmark_probe::data::Replay;
 use hallmark_probe::gm::{AckForm, SigReading};
 use hallmark_probe::world::{Party, World};
 use hallmark_probe::{
@@ -188,6 +189,8 @@ fn appendix_group() -> GroupPolicy {
         kek: Some(kek),
         teks: vec![tek],
         gap: Vec::new(),
+        replay: Replay::None,
+        receive_only: false,
         sids: Some(SidPlan { bits: 8, next: 0, default_count: 1 }),
         lkh: None,
         pull_seq: None,
@@ -197,7 +200,12 @@ fn appendix_group() -> GroupPolicy {
 
 /// Any source, 233.252.0.0/16 as destination.
 fn flow() -> Flow {
-    Flow { ip_protocol: 0, src: Selector::any_ipv4(), dst: Selector::from_subnet([233, 252, 0, 0].into(), 16) }
+    Flow {
+        deny: false,
+        ip_protocol: 0,
+        src: Selector::any_ipv4(),
+        dst: Selector::from_subnet([233, 252, 0, 0].into(), 16),
+    }
 }
 
 /// The TEK of vector B.
@@ -225,7 +233,7 @@ fn policy_and_key_download_are_those_of_the_vectors() {
     let vectors = appendix();
     let group = appendix_group();
     let anywhere = "192.0.2.1:848".parse().unwrap();
-    let sa = group.sa(anywhere, anywhere).encode_body(&hallmark_wire::gdoi::Dialect::default());
+    let sa = group.sa(Instant::ZERO, anywhere, anywhere).encode_body(&hallmark_wire::gdoi::Dialect::default());
     assert_eq!(hex::encode(sa), vectors["A.SA_payload"][8..]);
     let mut packets = group.packets();
     packets.push(SidPlan::default().take(2).0);

@@ -1,5 +1,6 @@
 //! GROUPKEY-PULL as key server.
 
+use hallmark_core::Instant;
 use hallmark_crypto::ike::Cbc;
 use hallmark_wire::gdoi::{Gap, KeyDownload, Sequence, gap_attr};
 use hallmark_wire::isakmp::{ExchangeType, PayloadType};
@@ -75,7 +76,7 @@ impl ProbeKs {
             Pull { ni_b: nonce.to_vec(), nr_b, base, chains: Vec::new(), sids: None, stage: Stage::AwaitingMessage3 };
         peer.pulls.insert(seen.header.message_id, pull);
         (peer.local, peer.remote) = (seen.datagram.dst, seen.datagram.src);
-        if let Some(octets) = self.seal_pull2(index, seen.header.message_id) {
+        if let Some(octets) = self.seal_pull2(world.now(), index, seen.header.message_id) {
             self.answer(world, index, Step::Pull2, seen, octets);
         }
     }
@@ -129,7 +130,7 @@ impl ProbeKs {
     ) -> bool {
         let octets = match step {
             Step::Main6 => self.seal_main6(index).map(|sealed| sealed.octets),
-            Step::Pull2 => self.seal_pull2(index, message_id),
+            Step::Pull2 => self.seal_pull2(world.now(), index, message_id),
             Step::Pull4 => self.seal_pull4(index, message_id),
             _ => None,
         };
@@ -148,12 +149,12 @@ impl ProbeKs {
         Some((&pull.ni_b, &pull.nr_b))
     }
 
-    fn seal_pull2(&mut self, index: usize, message_id: u32) -> Option<Vec<u8>> {
+    fn seal_pull2(&mut self, now: Instant, index: usize, message_id: u32) -> Option<Vec<u8>> {
         let tamper = self.tamper_of(Step::Pull2);
         let peer = self.peers.get_mut(index)?;
         let sa = peer.sa.as_ref()?;
         let pull = peer.pulls.get_mut(&message_id)?;
-        let policy = self.script.group.sa(peer.local, peer.remote);
+        let policy = self.script.group.sa(now, peer.local, peer.remote);
         let payloads =
             vec![(PayloadType::NONCE, pull.nr_b.clone()), (PayloadType::SA, policy.encode_body(&self.script.dialect))];
         let mut cbc = pull.base.clone();

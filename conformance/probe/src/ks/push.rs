@@ -203,7 +203,8 @@ impl ProbeKs {
         let kek = spec.under.clone().or(current).ok_or_else(|| Fault::tester("the group has no KEK"))?;
         let seq = spec.seq.unwrap_or_else(|| kek.seq.wrapping_add(1));
         let (from, to) = self.push_ends(spec, &kek)?;
-        let payloads = self.push_payloads(spec, &kek, seq, from, to.first().copied().unwrap_or(from));
+        let ends = (from, to.first().copied().unwrap_or(from));
+        let payloads = self.push_payloads(world.now(), spec, &kek, seq, ends);
         let message = seal::raw(kek.cookies(), ExchangeType::PUSH, 0, true, payloads);
         let key = kek.signing.clone().ok_or_else(|| Fault::tester("the KEK has no signing key"))?;
         let rng = &mut self.rng;
@@ -242,6 +243,16 @@ impl ProbeKs {
     pub fn push_fresh_tek(&mut self, world: &mut dyn World) -> Result<PushSent, Fault> {
         let tek = self.fresh_tek();
         self.push(world, PushSpec::tek(tek))
+    }
+
+    /// Pushes successors of all TEKs of the group under the next sequence number: the same policy with new keys.
+    ///
+    /// # Errors
+    /// When the group has no KEK or no signing key, or nobody to send to.
+    pub fn push_fresh_teks(&mut self, world: &mut dyn World) -> Result<PushSent, Fault> {
+        let teks: Vec<Tek> = self.script.group.teks.iter().map(|tek| tek.successor(&mut self.rng)).collect();
+        let spec = teks.into_iter().fold(PushSpec::new(), PushSpec::with_tek);
+        self.push(world, spec)
     }
 
     /// Makes a fresh TEK like the newest one of the group.
@@ -294,11 +305,11 @@ impl ProbeKs {
 
     fn push_payloads(
         &self,
+        now: Instant,
         spec: &PushSpec,
         current: &Kek,
         seq: u32,
-        from: SocketAddr,
-        to: SocketAddr,
+        (from, to): (SocketAddr, SocketAddr),
     ) -> Vec<(PayloadType, Vec<u8>)> {
         let mut payloads = vec![(PayloadType::SEQ, Sequence(seq).encode_body())];
         payloads.extend(spec.deletes.iter().map(|delete| (PayloadType::DELETE, delete.encode_body())));
@@ -311,7 +322,9 @@ impl ProbeKs {
         packets.extend(spec.teks.iter().map(Tek::packet));
         packets.extend(spec.packets.iter().cloned());
         if kek.is_some() || !spec.gap.is_empty() || !spec.teks.is_empty() {
-            let sa = sa_payload(kek.map(|kek| kek.sak(from, to)), &spec.gap, &spec.teks);
+            let data = if spec.teks.is_empty() { Vec::new() } else { self.script.group.data_attributes(now) };
+            let gap = [spec.gap.as_slice(), &data].concat();
+            let sa = sa_payload(kek.map(|kek| kek.sak(from, to)), &gap, &spec.teks);
             payloads.push((PayloadType::SA, sa.encode_body(&self.script.dialect)));
         }
         if !packets.is_empty() {
