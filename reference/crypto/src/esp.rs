@@ -7,6 +7,7 @@
 //! Facts: RFC 4303, RFC 4106 (GCM), RFC 4543 (GMAC), RFC 3602 (AES-CBC), RFC 2404 and RFC 4868 (HMAC).
 
 mod backend;
+mod batch;
 mod cbc;
 mod error;
 mod fast;
@@ -22,6 +23,7 @@ pub use error::EspError;
 pub use trailer::TrailerError;
 pub use transform::{Cipher, Mac, Transform};
 
+use batch::BatchGcm;
 use cbc::KeyedCipher;
 use fast::RingGcm;
 use gcm::Gcm;
@@ -44,10 +46,14 @@ pub struct Job<'a> {
     pub ok: bool,
 }
 
+/// Packets that go through encryption together before they are authenticated.
+const GROUP: usize = 32;
+
 enum Engine {
     Separate { cipher: KeyedCipher, mac: Option<KeyedMac> },
     Gcm(Gcm),
     Ring(RingGcm),
+    Batch(BatchGcm),
 }
 
 impl EspKey {
@@ -73,11 +79,7 @@ impl EspKey {
         check_key(encryption_key, transform.encryption_key_len())?;
         check_key(integrity_key, transform.integrity_key_len())?;
         let engine = match transform.cipher {
-            Cipher::AesGcm { icv: 16, .. } if backend != Backend::Portable => match RingGcm::new(encryption_key) {
-                Some(ring) => Engine::Ring(ring),
-                None => Engine::Gcm(Gcm::new(encryption_key, false)?),
-            },
-            Cipher::AesGcm { .. } => Engine::Gcm(Gcm::new(encryption_key, false)?),
+            Cipher::AesGcm { icv, .. } => gcm_engine(encryption_key, icv, backend)?,
             Cipher::AesGmac(_) => Engine::Gcm(Gcm::new(integrity_key, true)?),
             Cipher::Null | Cipher::Des | Cipher::TripleDes | Cipher::AesCbc(_) => Engine::Separate {
                 cipher: KeyedCipher::new(transform.cipher, encryption_key)?,
@@ -99,6 +101,7 @@ impl EspKey {
         match *self.engine {
             Engine::Separate { .. } | Engine::Gcm(_) => Backend::Portable,
             Engine::Ring(_) => Backend::Ring,
+            Engine::Batch(_) => Backend::Batch,
         }
     }
 
@@ -110,24 +113,23 @@ impl EspKey {
     /// # Errors
     /// [`EspError::TooShort`] when header and ICV do not fit, [`EspError::BadAlignment`] when CBC has no whole blocks.
     pub fn seal(&self, esp: &mut [u8], esn_high: Option<u32>) -> Result<(), EspError> {
-        let (body_len, icv_len) = (self.check_seal(esp.len())?, self.transform.icv_len());
-        let (packet, icv) = esp.split_at_mut(self.transform.header_len() + body_len);
-        debug_assert_eq!(icv.len(), icv_len);
+        self.check_seal(esp.len())?;
+        let end = esp.len() - self.transform.icv_len();
         match &*self.engine {
             Engine::Separate { cipher, mac } => {
+                let (packet, icv) = esp.split_at_mut(end);
                 let (iv, body) = split_iv(packet, self.transform.iv_len());
                 cipher.encrypt(iv, body);
                 if let Some(mac) = mac {
                     mac.write(packet, esn_high, icv);
                 }
             }
-            Engine::Gcm(gcm) => gcm.seal(packet, esn_high, icv),
-            Engine::Ring(ring) => {
-                // ring refuses nothing that fits into an IP packet.
-                if !ring.seal(packet, esn_high, icv) {
-                    return Err(EspError::Unsupported);
-                }
+            Engine::Gcm(gcm) => {
+                let (packet, icv) = esp.split_at_mut(end);
+                gcm.seal(packet, esn_high, icv);
             }
+            Engine::Ring(ring) => ring.seal(esp, esn_high),
+            Engine::Batch(batch) => batch.seal(esp, esn_high),
         }
         Ok(())
     }
@@ -158,6 +160,7 @@ impl EspKey {
                 gcm.open(packet, esn_high, icv)
             }
             Engine::Ring(ring) => ring.open(esp, esn_high),
+            Engine::Batch(batch) => batch.open(esp, esn_high),
         };
         // REQ ESP-031
         if genuine { Ok(esp.get_mut(header_len..end).unwrap_or_default()) } else { Err(EspError::BadIcv) }
@@ -165,8 +168,19 @@ impl EspKey {
 
     /// Seals many packets at once, each as [`seal`](Self::seal) does.
     pub fn seal_batch(&self, packets: &mut [Job<'_>]) {
-        for job in packets {
-            job.ok = self.seal(job.esp, job.esn_high).is_ok();
+        match &*self.engine {
+            Engine::Separate { cipher, mac } => self.seal_separate(cipher, mac.as_ref(), packets),
+            Engine::Gcm(_) | Engine::Ring(_) => {
+                for job in packets {
+                    job.ok = self.seal(job.esp, job.esn_high).is_ok();
+                }
+            }
+            Engine::Batch(batch) => {
+                for job in &mut *packets {
+                    job.ok = self.check_seal(job.esp.len()).is_ok();
+                }
+                batch.seal_batch(packets);
+            }
         }
     }
 
@@ -175,19 +189,44 @@ impl EspKey {
     ///
     /// [`Transform::check_len`] tells packets that are too short or misaligned from forged ones.
     pub fn open_batch(&self, packets: &mut [Job<'_>]) {
-        for job in packets {
-            job.ok = self.open(job.esp, job.esn_high).is_ok();
+        if let Engine::Batch(batch) = &*self.engine {
+            for job in &mut *packets {
+                job.ok = self.transform.check_len(job.esp.len()).is_ok();
+            }
+            batch.open_batch(packets);
+        } else {
+            for job in packets {
+                job.ok = self.open(job.esp, job.esn_high).is_ok();
+            }
         }
     }
 
-    /// Gives the octets between IV and ICV, when the cipher can encrypt so many.
-    const fn check_seal(&self, esp_len: usize) -> Result<usize, EspError> {
+    /// Encrypts packets side by side and then authenticates each, in groups that the first-level cache holds.
+    fn seal_separate(&self, cipher: &KeyedCipher, mac: Option<&KeyedMac>, packets: &mut [Job<'_>]) {
+        let (iv_len, icv_len) = (self.transform.iv_len(), self.transform.icv_len());
+        for group in packets.chunks_mut(GROUP) {
+            cipher.encrypt_many(group.iter_mut().filter_map(|job| {
+                job.ok = self.check_seal(job.esp.len()).is_ok();
+                let end = job.esp.len().checked_sub(icv_len).filter(|_| job.ok)?;
+                Some(split_iv(job.esp.get_mut(..end)?, iv_len))
+            }));
+            for job in group.iter_mut().filter(|job| job.ok) {
+                let (packet, icv) = job.esp.split_at_mut(job.esp.len() - icv_len);
+                if let Some(mac) = mac {
+                    mac.write(packet, job.esn_high, icv);
+                }
+            }
+        }
+    }
+
+    /// Checks that header and ICV fit, and that the cipher can encrypt what is between them.
+    const fn check_seal(&self, esp_len: usize) -> Result<(), EspError> {
         let least = self.transform.header_len() + self.transform.icv_len();
         if esp_len < least {
             return Err(EspError::TooShort { need: least, have: esp_len });
         }
         let (len, block) = (esp_len - least, self.transform.cipher.block_len());
-        if len.is_multiple_of(block) { Ok(len) } else { Err(EspError::BadAlignment { len, align: block }) }
+        if len.is_multiple_of(block) { Ok(()) } else { Err(EspError::BadAlignment { len, align: block }) }
     }
 }
 
@@ -195,6 +234,21 @@ impl fmt::Debug for EspKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EspKey({} by {})", self.transform, self.backend())
     }
+}
+
+/// Chooses who does GCM: the burst kernel, else ring, else RustCrypto.
+fn gcm_engine(key_and_salt: &[u8], icv: u8, backend: Backend) -> Result<Engine, EspError> {
+    if icv == 16 && backend != Backend::Portable {
+        if matches!(backend, Backend::Auto | Backend::Batch)
+            && let Some(batch) = BatchGcm::new(key_and_salt)
+        {
+            return Ok(Engine::Batch(batch));
+        }
+        if let Some(ring) = RingGcm::new(key_and_salt) {
+            return Ok(Engine::Ring(ring));
+        }
+    }
+    Gcm::new(key_and_salt, false).map(Engine::Gcm)
 }
 
 const fn check_key(key: &[u8], need: usize) -> Result<(), EspError> {

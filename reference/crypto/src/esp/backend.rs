@@ -17,13 +17,17 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Every choice, the standing of the automatic one first.
+    /// Every choice, the automatic one first.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Portable, Self::Ring, Self::Batch];
 
     /// Gives the implementations that run on this processor, slowest first.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        vec![Self::Portable, Self::Ring]
+        let mut backends = vec![Self::Portable, Self::Ring];
+        if hallmark_gcm::available() {
+            backends.push(Self::Batch);
+        }
+        backends
     }
 
     /// Gives the name that configuration files and status use.

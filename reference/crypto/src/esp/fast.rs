@@ -5,6 +5,9 @@ use zeroize::Zeroize;
 
 use super::transform::{FIXED_HEADER_LEN, SALT_LEN};
 
+/// The only ICV that ring knows.
+const ICV_LEN: usize = 16;
+
 /// Holds a key of ring and the salt beside it.
 ///
 /// ring does not wipe its key schedule when it is dropped.
@@ -31,22 +34,25 @@ impl RingGcm {
         Some(Self { key: LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?), salt: *salt })
     }
 
-    /// Encrypts in place and writes the ICV; `packet` is SPI to Next Header.
-    pub(super) fn seal(&self, packet: &mut [u8], esn_high: Option<u32>, icv: &mut [u8]) -> bool {
-        let Some((header, body)) = packet.split_first_chunk_mut() else { return false };
+    /// Encrypts in place and writes the ICV; `packet` is SPI to ICV.
+    pub(super) fn seal(&self, packet: &mut [u8], esn_high: Option<u32>) {
+        let Some((header, rest)) = packet.split_first_chunk_mut() else { return };
+        let Some((body, icv)) = rest.split_last_chunk_mut::<ICV_LEN>() else { return };
         let (aad, len) = aad(header, esn_high);
         let aad = Aad::from(aad.get(..len).unwrap_or_default());
-        let Ok(tag) = self.key.seal_in_place_separate_tag(self.nonce(header), aad, body) else { return false };
-        icv.copy_from_slice(tag.as_ref());
-        true
+        match self.key.seal_in_place_separate_tag(self.nonce(header), aad, body) {
+            Ok(tag) => icv.copy_from_slice(tag.as_ref()),
+            // ring refuses only what no IP packet can hold; such a thing must not leave in clear.
+            Err(_) => body.fill(0),
+        }
     }
 
     /// Verifies and decrypts in place; `packet` is SPI to ICV.
     pub(super) fn open(&self, packet: &mut [u8], esn_high: Option<u32>) -> bool {
-        let Some((header, body)) = packet.split_first_chunk_mut() else { return false };
+        let Some((header, rest)) = packet.split_first_chunk_mut() else { return false };
         let (aad, len) = aad(header, esn_high);
         let aad = Aad::from(aad.get(..len).unwrap_or_default());
-        self.key.open_in_place(self.nonce(header), aad, body).is_ok()
+        self.key.open_in_place(self.nonce(header), aad, rest).is_ok()
     }
 
     fn nonce(&self, header: &[u8; FIXED_HEADER_LEN + 8]) -> Nonce {
