@@ -7,9 +7,12 @@
 //! Facts: RFC 4301, 4303, 5374, 6040, 6054; esp.md and getvpn.md §4-§5 of the fact sheets.
 
 pub mod behaviour;
+pub mod classifier;
 pub mod config;
 mod datapath;
 pub mod event;
+pub mod fragment;
+pub mod header;
 pub mod packet;
 pub mod policy;
 pub mod reason;
@@ -18,17 +21,16 @@ pub mod status;
 pub mod trace;
 
 pub use behaviour::{Behaviour, Defect, Variant};
-pub use config::{
-    Config, Df, Ecn, FailMode, FragmentWhere, Limits, Mss, PmtuConfig, ReassemblyLimits, Ttl,
-};
+pub use classifier::{Classifier, FlowCache, FlowKey};
+pub use config::{Config, Df, Ecn, FailMode, FragmentWhere, Limits, Mss, PmtuConfig, ReassemblyLimits, Ttl};
 pub use datapath::Datapath;
 pub use event::{Event, EventKind};
 pub use hallmark_crypto::Secret;
 pub use hallmark_crypto::esp::Backend;
 pub use packet::{BATCH, Batch, EXTRA, Fate, HEADROOM, Packet, Pool, Side};
 pub use policy::{
-    Action, AddressRange, Direction, Mode, Policy, PortRange, Preservation, Pseudotime, Replay, Rule, Sa,
-    SaDirection, Scope, Selector, State,
+    Action, AddressRange, Direction, Mode, Policy, PortRange, Preservation, Pseudotime, Replay, Rule, Sa, SaDirection,
+    Scope, Selector, State,
 };
 pub use reason::Reason;
 pub use status::Status;

@@ -9,6 +9,8 @@ pub const HEADROOM: usize = 128;
 pub const TAILROOM: usize = 96;
 /// Longest link header that is kept with a packet (Ethernet with two VLAN tags).
 pub const LINK_MAX: usize = 22;
+/// Packets of 65535 octets that a pool has.
+pub const LARGE: usize = 16;
 /// Packets that a port hands over at once.
 pub const BATCH: usize = 64;
 /// Packets that the pipeline may add to one batch: pieces of packets that were cut, and ICMP errors.
@@ -242,10 +244,12 @@ impl Packet {
     }
 }
 
-/// Lends packets of one size out and takes them back, so that the path of a packet allocates nothing.
+/// Lends packets of one size out and takes them back, so that the path of a packet allocates nothing. A few packets of
+/// the greatest size serve what has been joined from fragments.
 #[derive(Debug)]
 pub struct Pool {
     free: Vec<Packet>,
+    large: Vec<Packet>,
     limit: usize,
     max_ip_len: usize,
 }
@@ -256,7 +260,9 @@ impl Pool {
     pub fn new(count: usize, max_ip_len: usize) -> Self {
         let mut free = Vec::with_capacity(count);
         free.resize_with(count, || Packet::with_capacity(max_ip_len));
-        Self { free, limit: count, max_ip_len }
+        let mut large = Vec::with_capacity(LARGE);
+        large.resize_with(LARGE, || Packet::with_capacity(usize::from(u16::MAX)));
+        Self { free, large, limit: count, max_ip_len }
     }
 
     /// Takes an empty packet out; nothing when all are in use.
@@ -267,10 +273,26 @@ impl Pool {
         Some(packet)
     }
 
+    /// Takes an empty packet out that can hold an IP packet of so many octets; nothing when all are in use.
+    #[inline]
+    pub fn take_for(&mut self, ip_len: usize) -> Option<Packet> {
+        if ip_len <= self.max_ip_len {
+            return self.take();
+        }
+        let mut packet = self.large.pop()?;
+        packet.clear();
+        Some(packet)
+    }
+
     /// Gives a packet back. One without a buffer, or one too many, is forgotten.
     #[inline]
     pub fn give(&mut self, packet: Packet) {
-        if packet.has_buffer() && self.free.len() < self.limit {
+        let own_len = self.max_ip_len.min(usize::from(u16::MAX)) + HEADROOM + TAILROOM;
+        if packet.buffer.len() > own_len {
+            if self.large.len() < LARGE {
+                self.large.push(packet);
+            }
+        } else if packet.has_buffer() && self.free.len() < self.limit {
             self.free.push(packet);
         }
     }
@@ -376,6 +398,21 @@ mod tests {
         assert!(a.is_some() && b.is_some() && pool.take().is_none());
         pool.give(a.expect("taken"));
         pool.give(Packet::default());
+        assert_eq!(pool.available(), 1);
+    }
+
+    #[test]
+    fn large_packets_are_lent_apart_from_the_others() {
+        let mut pool = Pool::new(2, 64);
+        let large: Vec<Packet> = std::iter::from_fn(|| pool.take_for(65)).collect();
+        assert_eq!((large.len(), pool.available()), (LARGE, 2));
+        for mut packet in large {
+            assert!(packet.set(&[], &[7; 65_535]));
+            pool.give(packet);
+        }
+        assert_eq!(pool.available(), 2);
+        assert!(pool.take_for(65).is_some_and(|packet| packet.is_empty()));
+        assert!(pool.take_for(64).is_some_and(|mut packet| !packet.set(&[], &[7; 65])));
         assert_eq!(pool.available(), 1);
     }
 

@@ -80,6 +80,9 @@ reasons! {
     FragmentLimit => "fragment.limit", "There is no room for more fragments.";
     FragmentEndsDiffer => "fragment.ends-differ", "Two fragments claim to be the last.";
     FragmentEcn => "fragment.ecn", "Some fragments are marked and others are not ECN-capable.";
+    FragmentEmpty => "fragment.empty", "A fragment holds nothing.";
+    FragmentDuplicate => "fragment.duplicate", "The same fragment was there before.";
+    FragmentPoisoned => "fragment.poisoned", "Other fragments of the packet were contradictory before.";
     FragmentHeader => "fragment.header", "The first fragment lacks the upper-layer header.";
     // sending
     CounterExhausted => "counter.exhausted", "The sequence numbers or initialisation vectors of the SA have run out.";

@@ -199,6 +199,8 @@ pub struct RuleStatus {
 pub struct ReassemblyStatus {
     /// Unfinished packets.
     pub waiting: usize,
+    /// Fragments that they hold.
+    pub held: usize,
     /// Octets that they hold.
     pub octets: usize,
     /// Fragments that came in.
@@ -207,7 +209,13 @@ pub struct ReassemblyStatus {
     pub completed: u64,
     /// Unfinished packets that ran out of time.
     pub timeouts: u64,
-    /// Fragments that were refused or thrown away.
+    /// Unfinished packets that gave way because of a limit.
+    pub limited: u64,
+    /// Packets whose fragments contradict each other.
+    pub poisoned: u64,
+    /// Fragments that came twice.
+    pub duplicates: u64,
+    /// Fragments that were refused or thrown away, duplicates among them.
     pub dropped: u64,
     /// Fragments of other people's packets that went on as they came.
     pub released: u64,
