@@ -1,8 +1,9 @@
 //! Speed against ring, on one core and in one run: `cargo run --release -p hallmark-gcm --example speed [SECONDS]`.
 //!
-//! Bursts of 96 packets, in place, the header written anew for each packet before the burst as a sender does. The size is
-//! that of the inner IP packet; trailer and padding to 4 octets come on top, as in ESP. Gbit/s counts inner octets. Best
-//! window of many, ours and ring's in turns. Quote the ratios: the figures are those of the machine and the minute.
+//! Bursts of 96 packets, in place, the header written anew for each packet before the burst as a sender does. The size
+//! is that of the inner IP packet; trailer and padding to 4 octets come on top, as in ESP. Gbit/s counts inner octets.
+//! Best window of many, ours and ring's in turns. Quote the ratios: the figures are those of the machine and the
+//! minute.
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
 use std::hint::black_box;

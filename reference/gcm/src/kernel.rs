@@ -5,12 +5,16 @@
 //! the key stream, counters 1, 2, 3 ..., have the block that masks the ICV in lane 0 of the first vector and fall on
 //! the text everywhere else. So nothing is ever shifted between lanes.
 //!
-//! Each block is multiplied with a power of the hash key of its own, the products are added unreduced, and one reduction
-//! ends a chunk of 96 blocks: one for each packet that fits an Ethernet frame. A packet longer than that carries the hash
-//! of a chunk into the next. The last vector is loaded and stored under a mask.
+//! Each block is multiplied with a power of the hash key of its own, the products are added unreduced, and one
+//! reduction ends a chunk of 96 blocks: one for each packet that fits an Ethernet frame. A packet longer than that
+//! carries the hash of a chunk into the next. The last vector is loaded and stored under a mask.
 //!
-//! What is read from a packet is read once and before it is written: a load from octets that have just been stored in
-//! other portions waits for the stores.
+//! The IV is read as the one number that it was most likely stored as: a load from octets that have just been stored
+//! in other portions waits for the stores.
+//!
+//! The functions are small, but each must become part of `seal` and `open`: a call would send sums and key stream
+//! through memory. Vectors are handled in fixed numbers, as a loop of unknown length would have the rounds of one vector
+//! wait for those of the vector before it.
 
 use std::arch::x86_64::*;
 
@@ -75,29 +79,23 @@ fn pass<const LAST_ROUND: usize, const OPEN: bool>(schedule: &Schedule, body: &m
     let mut sum = if body.len() > CHUNK { Sum::zero() } else { lengths };
     let mask;
     if body.len() <= GROUP {
-        mask = match body.len().div_ceil(VECTOR) {
-            1 => group::<LAST_ROUND, OPEN, 1, true>(&mut at, body, &mut sum),
-            2 => group::<LAST_ROUND, OPEN, 2, true>(&mut at, body, &mut sum),
-            3 => group::<LAST_ROUND, OPEN, 3, true>(&mut at, body, &mut sum),
-            _ => group::<LAST_ROUND, OPEN, 4, true>(&mut at, body, &mut sum),
-        };
+        (sum, mask) = ending::<LAST_ROUND, OPEN, true>(&at, body, sum);
     } else {
         let (first, mut rest) = body.split_at_mut(GROUP);
-        mask = group::<LAST_ROUND, OPEN, 4, true>(&mut at, first, &mut sum);
+        (sum, mask) = group::<LAST_ROUND, OPEN, true>(&mut at, first, sum);
+        let mut chunk_end = CHUNK_VECTORS;
         while rest.len() > GROUP {
             let (next, behind) = rest.split_at_mut(GROUP);
-            group::<LAST_ROUND, OPEN, 4, false>(&mut at, next, &mut sum);
+            (sum, _) = group::<LAST_ROUND, OPEN, false>(&mut at, next, sum);
             rest = behind;
-            if at.vector.is_multiple_of(CHUNK_VECTORS) {
-                sum = carried(&mut at, sum, rest.len(), &lengths);
+            if at.vector == chunk_end {
+                chunk_end += CHUNK_VECTORS;
+                at.power = first_power(rest.len());
+                let hash = wide(reduce(sum), load_block(&schedule.powers[at.power]));
+                sum = if rest.len() > CHUNK { hash } else { hash.with(lengths) };
             }
         }
-        match rest.len().div_ceil(VECTOR) {
-            1 => group::<LAST_ROUND, OPEN, 1, false>(&mut at, rest, &mut sum),
-            2 => group::<LAST_ROUND, OPEN, 2, false>(&mut at, rest, &mut sum),
-            3 => group::<LAST_ROUND, OPEN, 3, false>(&mut at, rest, &mut sum),
-            _ => group::<LAST_ROUND, OPEN, 4, false>(&mut at, rest, &mut sum),
-        };
+        (sum, _) = ending::<LAST_ROUND, OPEN, false>(&at, rest, sum);
     }
     let icv = _mm_xor_si128(reversed(reduce(sum)), _mm512_castsi512_si128(mask));
     _mm_xor_si128(icv, load_block(&schedule.aad_length))
@@ -114,69 +112,120 @@ struct Place<'a> {
     power: usize,
 }
 
-/// Carries a chunk's hash into the next chunk, where it is multiplied as the first block there is. `left` octets follow;
-/// the last chunk takes the block of lengths.
-#[cold]
-#[target_feature(enable = "avx512f,avx512bw,aes,pclmulqdq,vaes,vpclmulqdq,bmi2")]
-fn carried(at: &mut Place<'_>, sum: Sum, left: usize, lengths: &Sum) -> Sum {
-    at.power = first_power(left);
-    let mut next = wide(reduce(sum), load_block(&at.schedule.powers[at.power]));
-    if left <= CHUNK {
-        next.low = _mm512_xor_si512(next.low, lengths.low);
-        next.middle = _mm512_xor_si512(next.middle, lengths.middle);
-    }
-    next
-}
-
-/// Index of the power for the first block of a chunk before whose end `left` octets lie. A chunk that another one follows ends
-/// with H^1; in the last one H^1 is for the block of lengths.
+/// Index of the power for the first block of a chunk before whose end `left` octets lie. A chunk that another one
+/// follows ends with H^1; in the last one H^1 is for the block of lengths.
 #[inline]
 fn first_power(left: usize) -> usize {
     if left > CHUNK { 1 } else { CHUNK_BLOCKS - left.div_ceil(16) }
 }
 
-/// Handles the next `VECTORS` vectors, of which the last may be cut short: `octets` has that length. `FIRST` says that the
-/// first of them holds the header. Gives the key stream of the first vector, whose lane 0 is then the mask of the ICV.
+/// Handles the next four vectors. `FIRST` says that the first of them holds the header. Gives the new sum and the key
+/// stream of the first vector, whose lane 0 then masks the ICV.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,aes,pclmulqdq,vaes,vpclmulqdq,bmi2")]
-fn group<const LAST_ROUND: usize, const OPEN: bool, const VECTORS: usize, const FIRST: bool>(
+fn group<const LAST_ROUND: usize, const OPEN: bool, const FIRST: bool>(
     at: &mut Place<'_>,
     octets: &mut [u8],
-    sum: &mut Sum,
-) -> __m512i {
-    let mut stream = [at.nonce; VECTORS];
-    for (block, counters) in stream.iter_mut().zip(&COUNTERS.0[at.vector..at.vector + VECTORS]) {
+    mut sum: Sum,
+) -> (Sum, __m512i) {
+    let stream = stream::<LAST_ROUND, 4>(at);
+    let powers = powers::<4>(at);
+    let (pieces, _) = octets[..GROUP].as_chunks_mut::<VECTOR>();
+    sum = vector::<OPEN, FIRST>(&mut pieces[0], stream[0], &powers[0], sum);
+    sum = vector::<OPEN, false>(&mut pieces[1], stream[1], &powers[1], sum);
+    sum = vector::<OPEN, false>(&mut pieces[2], stream[2], &powers[2], sum);
+    sum = vector::<OPEN, false>(&mut pieces[3], stream[3], &powers[3], sum);
+    at.vector += 4;
+    at.power += 16;
+    (sum, stream[0])
+}
+
+/// Handles the last vectors of a packet: `octets` is not empty and at most a group.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,aes,pclmulqdq,vaes,vpclmulqdq,bmi2")]
+fn ending<const LAST_ROUND: usize, const OPEN: bool, const FIRST: bool>(
+    at: &Place<'_>,
+    octets: &mut [u8],
+    sum: Sum,
+) -> (Sum, __m512i) {
+    match octets.len().div_ceil(VECTOR) {
+        1 => ending_of::<LAST_ROUND, OPEN, FIRST, 1>(at, octets, sum),
+        2 => ending_of::<LAST_ROUND, OPEN, FIRST, 2>(at, octets, sum),
+        3 => ending_of::<LAST_ROUND, OPEN, FIRST, 3>(at, octets, sum),
+        _ => ending_of::<LAST_ROUND, OPEN, FIRST, 4>(at, octets, sum),
+    }
+}
+
+/// `ending` where `octets` reach into the last of that many vectors.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,aes,pclmulqdq,vaes,vpclmulqdq,bmi2")]
+fn ending_of<const LAST_ROUND: usize, const OPEN: bool, const FIRST: bool, const VECTORS: usize>(
+    at: &Place<'_>,
+    octets: &mut [u8],
+    mut sum: Sum,
+) -> (Sum, __m512i) {
+    let stream = stream::<LAST_ROUND, VECTORS>(at);
+    let powers = powers::<VECTORS>(at);
+    let (whole, last) = octets.split_at_mut(VECTOR * (VECTORS - 1));
+    let (whole, _) = whole.as_chunks_mut::<VECTOR>();
+    if VECTORS == 1 {
+        return (vector::<OPEN, FIRST>(last, stream[0], &powers[0], sum), stream[0]);
+    }
+    sum = vector::<OPEN, FIRST>(&mut whole[0], stream[0], &powers[0], sum);
+    for i in 1..VECTORS - 1 {
+        sum = vector::<OPEN, false>(&mut whole[i], stream[i], &powers[i], sum);
+    }
+    (vector::<OPEN, false>(last, stream[VECTORS - 1], &powers[VECTORS - 1], sum), stream[0])
+}
+
+/// The key stream of the next vectors.
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+fn stream<const LAST_ROUND: usize, const VECTORS: usize>(at: &Place<'_>) -> [__m512i; VECTORS] {
+    let mut blocks = [at.nonce; VECTORS];
+    for (block, counters) in blocks.iter_mut().zip(&COUNTERS.0[at.vector..at.vector + VECTORS]) {
         *block = _mm512_xor_si512(*block, load(counters));
     }
     for round in &at.schedule.rounds[1..LAST_ROUND] {
         let round = load(round);
-        for block in &mut stream {
+        for block in &mut blocks {
             *block = _mm512_aesenc_epi128(*block, round);
         }
     }
     let round = load(&at.schedule.rounds[LAST_ROUND]);
-    for block in &mut stream {
+    for block in &mut blocks {
         *block = _mm512_aesenclast_epi128(*block, round);
     }
+    blocks
+}
 
-    let powers = at.schedule.powers[at.power..at.power + 4 * VECTORS].as_flattened().as_chunks().0;
-    let pieces = octets.chunks_mut(VECTOR);
-    for (i, ((piece, stream), powers)) in pieces.zip(stream).zip(powers).enumerate() {
-        let header = FIRST && i == 0;
-        // Of the header only the AAD is hashed; it is neither encrypted nor stored.
-        let (hashed, text, lanes) = if header { (!0xff00, !0xffff, 0xfc) } else { (u64::MAX, u64::MAX, 0xff) };
-        let input = load_masked(piece, hashed);
-        let mut output = _mm512_mask_xor_epi64(input, lanes, input, stream);
-        if i == VECTORS - 1 {
-            // The key stream beyond the text does not belong to the hash.
-            output = _mm512_maskz_mov_epi8(lowest(piece.len()), output);
-        }
-        store_masked(piece, text, output);
-        sum.add(if OPEN { input } else { output }, load(powers));
-    }
-    at.vector += VECTORS;
-    at.power += 4 * VECTORS;
-    stream[0]
+/// The powers for the next vectors.
+#[inline]
+fn powers<'a, const VECTORS: usize>(at: &Place<'a>) -> &'a [[u8; VECTOR]] {
+    at.schedule.powers[at.power..at.power + 4 * VECTORS].as_flattened().as_chunks().0
+}
+
+/// Encrypts or decrypts one vector, which a packet's end may cut short, and adds its ciphertext to the sum. With
+/// `HEADER` lane 0 is the packet's header, of which the AAD is hashed and nothing is encrypted or stored.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,vpclmulqdq,bmi2")]
+fn vector<const OPEN: bool, const HEADER: bool>(
+    piece: &mut [u8],
+    stream: __m512i,
+    powers: &[u8; VECTOR],
+    sum: Sum,
+) -> Sum {
+    let (hashed, text) = if HEADER { (!0xff00, !0xffff) } else { (u64::MAX, u64::MAX) };
+    let input = load_masked(piece, hashed);
+    let output = if HEADER {
+        let lanes = _mm512_set_epi64(-1, -1, -1, -1, -1, -1, 0, 0);
+        _mm512_ternarylogic_epi64::<XOR_AND>(input, stream, lanes)
+    } else {
+        _mm512_xor_si512(input, stream)
+    };
+    store_masked(piece, text, output);
+    // The key stream beyond the text does not belong to the hash.
+    sum.plus(if OPEN { input } else { _mm512_maskz_mov_epi8(lowest(piece.len()), output) }, load(powers))
 }
 
 /// A sum of products of 128-bit polynomials in each lane: low + middle * 2^64 + high * 2^128, not reduced.
@@ -194,16 +243,29 @@ impl Sum {
         Self { low: _mm512_setzero_si512(), middle: _mm512_setzero_si512(), high: _mm512_setzero_si512() }
     }
 
+    /// Adds another sum.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn with(self, other: Self) -> Self {
+        Self {
+            low: _mm512_xor_si512(self.low, other.low),
+            middle: _mm512_xor_si512(self.middle, other.middle),
+            high: _mm512_xor_si512(self.high, other.high),
+        }
+    }
+
     /// Adds four blocks, as they stand in the packet, times four powers.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
-    fn add(&mut self, blocks: __m512i, powers: __m512i) {
+    fn plus(self, blocks: __m512i, powers: __m512i) -> Self {
         let blocks = _mm512_shuffle_epi8(blocks, _mm512_broadcast_i32x4(reversal()));
-        self.low = _mm512_xor_si512(self.low, _mm512_clmulepi64_epi128::<0x00>(blocks, powers));
-        self.high = _mm512_xor_si512(self.high, _mm512_clmulepi64_epi128::<0x11>(blocks, powers));
         let inner = _mm512_clmulepi64_epi128::<0x10>(blocks, powers);
         let outer = _mm512_clmulepi64_epi128::<0x01>(blocks, powers);
-        self.middle = _mm512_ternarylogic_epi64::<XOR3>(self.middle, inner, outer);
+        Self {
+            low: _mm512_xor_si512(self.low, _mm512_clmulepi64_epi128::<0x00>(blocks, powers)),
+            middle: _mm512_ternarylogic_epi64::<XOR3>(self.middle, inner, outer),
+            high: _mm512_xor_si512(self.high, _mm512_clmulepi64_epi128::<0x11>(blocks, powers)),
+        }
     }
 }
 
@@ -219,8 +281,8 @@ pub(crate) fn wide(a: __m128i, b: __m128i) -> Sum {
     }
 }
 
-/// The four lanes added up and reduced by GCM's polynomial (Montgomery's way: the lowest 64 bits are cancelled by a multiple
-/// of the polynomial, twice; the missing factor is in the powers). The result is reversed, as the powers are.
+/// The four lanes added up and reduced by GCM's polynomial (Montgomery's way: the lowest 64 bits are cancelled by a
+/// multiple of the polynomial, twice; the missing factor is in the powers). The result is reversed, as the powers are.
 #[inline]
 #[target_feature(enable = "avx512f,vpclmulqdq")]
 pub(crate) fn reduce(sum: Sum) -> __m128i {
@@ -256,11 +318,13 @@ const CHUNK_VECTORS: usize = CHUNK_BLOCKS / 4;
 const CHUNK: usize = CHUNK_VECTORS * VECTOR;
 /// The truth table of a ^ b ^ c.
 const XOR3: i32 = 0x96;
+/// The truth table of a ^ (b & c).
+const XOR_AND: i32 = 0x78;
 /// Exchanges the 64-bit halves of each lane.
 const SWAP_HALVES: i32 = 0b01_00_11_10;
 
-/// The counters of each vector of a packet at the end of otherwise zero blocks, so that one exclusive-or with the nonce makes
-/// the counter blocks.
+/// The counters of each vector of a packet at the end of otherwise zero blocks, so that one exclusive-or with the nonce
+/// makes the counter blocks.
 static COUNTERS: Counters = Counters(counters());
 
 #[repr(align(64))]

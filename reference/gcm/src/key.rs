@@ -133,7 +133,8 @@ impl Schedule {
     }
 }
 
-/// SubWord: the S-box on four octets. The last round on four equal columns is the S-box, as moving rows changes nothing.
+/// SubWord: the S-box on four octets. The last round on four equal columns is the S-box, as moving rows changes
+/// nothing.
 #[inline]
 #[target_feature(enable = "avx512f,aes")]
 fn substituted(word: u32) -> u32 {

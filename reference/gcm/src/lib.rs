@@ -54,13 +54,16 @@ impl Key {
         #[cfg(target_arch = "x86_64")]
         return Some(Self { schedule: key::Schedule::new(key, salt)? });
         #[cfg(not(target_arch = "x86_64"))]
-        return None.filter(|_: &Self| key.len() == salt.len());
+        {
+            let _ = (key, salt);
+            None
+        }
     }
 
     /// Encrypts the text of each packet in place and writes its ICV. Header and IV are the caller's and stay.
     ///
-    /// A slice that is no packet, shorter than [`OVERHEAD`] or longer than it and [`MAX_TEXT`], is filled with zeros, so
-    /// that it cannot leave in clear by mistake.
+    /// A slice that is no packet, shorter than [`OVERHEAD`] or longer than it and [`MAX_TEXT`], is filled with zeros,
+    /// so that it cannot leave in clear by mistake.
     pub fn seal(&self, packets: &mut [&mut [u8]]) {
         #[cfg(target_arch = "x86_64")]
         self.schedule.seal(packets);
@@ -72,9 +75,9 @@ impl Key {
     /// whether its ICV was right.
     ///
     /// Check and decryption are one pass over the octets, and the answer is known at its end. The octets of a packet
-    /// with `ok` false are unspecified and must not be used; its text has been overwritten, so nothing forged
-    /// is ever there as plaintext. A slice that is no packet (see [`seal`](Self::seal)) is refused and left as it is. `ok` is as
-    /// long as `packets`; of two different lengths the shorter counts, and what lies beyond it is left as it is.
+    /// with `ok` false are unspecified and must not be used; its text has been overwritten, so nothing forged is ever
+    /// there as plaintext. A slice that is no packet (see [`seal`](Self::seal)) is refused and left as it is. `ok` is
+    /// as long as `packets`; of two different lengths the shorter counts, and what lies beyond it is left as it is.
     pub fn open(&self, packets: &mut [&mut [u8]], ok: &mut [bool]) {
         debug_assert_eq!(packets.len(), ok.len(), "each packet has its flag");
         #[cfg(target_arch = "x86_64")]

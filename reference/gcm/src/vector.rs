@@ -2,13 +2,16 @@
 
 use std::arch::x86_64::*;
 
-/// Whether the processor and the operating system offer every feature that the functions of this crate enable. The
-/// list is the union of the `target_feature` attributes; SSE and AVX below them are implied by AVX-512.
+/// Whether the processor and the operating system offer every feature that the functions of this crate enable: the
+/// union of their `target_feature` attributes, and what the compiler takes to come with AVX-512.
 pub(crate) fn detected() -> bool {
     is_x86_feature_detected!("aes")
         && is_x86_feature_detected!("pclmulqdq")
         && is_x86_feature_detected!("vaes")
         && is_x86_feature_detected!("vpclmulqdq")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("bmi2")
