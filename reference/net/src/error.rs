@@ -57,6 +57,48 @@ pub enum NetError {
     /// These octets are no IP packet that could be routed.
     #[error("not an IP packet: no destination address can be read from its {0} octets")]
     NotIp(usize),
+    /// There is no interface of this name in the namespace of the caller.
+    #[error("there is no interface {0}; ip link shows which exist")]
+    NoInterface(String),
+    /// An interface carries nothing because it is down.
+    #[error("interface {0} is down; ip link set {0} up turns it on")]
+    InterfaceDown(String),
+    /// Frames may not be taken from and put on an interface by this process.
+    #[error("carrying frames on {0} needs CAP_NET_RAW and CAP_NET_ADMIN: run as root, or give the program both")]
+    FramesNotPermitted(String),
+    /// A frame port could not be opened.
+    #[error("cannot carry frames on {interface}: {step}: {source}{advice}")]
+    Frames {
+        /// The name of the interface.
+        interface: String,
+        /// What was attempted.
+        step: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+        /// What to do about it, or nothing.
+        advice: &'static str,
+    },
+    /// An interface spreads its frames over more receive queues than there are workers to take them.
+    #[error(
+        "{interface} has {queues} receive queues for {workers} workers; ethtool -L {interface} combined {workers} \
+         makes them equal"
+    )]
+    Queues {
+        /// The name of the interface.
+        interface: String,
+        /// How many receive queues it has.
+        queues: u32,
+        /// How many workers there are.
+        workers: u16,
+    },
+    /// A network namespace could not be made, entered or set up.
+    #[error("cannot use the network namespace {name}: {what}")]
+    Namespace {
+        /// The name of the namespace.
+        name: String,
+        /// What went wrong.
+        what: String,
+    },
     /// There is no randomness.
     #[error("no randomness from the operating system: {0}")]
     Entropy(String),
