@@ -13,7 +13,7 @@
 //! in other portions waits for the stores.
 //!
 //! The functions are small, but each must become part of `seal` and `open`: a call would send sums and key stream
-//! through memory. Vectors are handled in fixed numbers, as a loop of unknown length would have the rounds of one vector
+//! through memory. Vectors are handled in fixed numbers: a loop of unknown length would have the rounds of one vector
 //! wait for those of the vector before it.
 
 use std::arch::x86_64::*;
