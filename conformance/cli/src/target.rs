@@ -13,6 +13,7 @@ use hallmark_runner::Worlds;
 use hallmark_runner::lab_world::LabWorlds;
 use hallmark_runner::process::{FixedDevice, ProcessLauncher};
 use hallmark_runner::socket_world::{Addressing, NETWORKS, SocketWorlds};
+use hallmark_runner::wires::Wires;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Done, Failure};
@@ -32,6 +33,8 @@ pub(crate) enum Target {
     Lab,
     /// The reference as processes on this host.
     Process,
+    /// The reference as processes in a network namespace of the run, with real interfaces at its data ports.
+    Namespace,
     /// Another program as processes on this host.
     Exec(Vec<String>),
     /// A device that is configured and runs already.
@@ -45,14 +48,15 @@ impl FromStr for Target {
         match text.split_once(':') {
             None if text == "lab" => Ok(Self::Lab),
             None if text == "process" => Ok(Self::Process),
+            None if text == "namespace" => Ok(Self::Namespace),
             Some(("exec", command)) if !command.trim().is_empty() => {
                 Ok(Self::Exec(command.split_whitespace().map(str::to_owned).collect()))
             }
             Some(("udp", address)) if !address.is_empty() => Ok(Self::Device(address.to_owned())),
             _ => {
                 let word = text.split(':').next().unwrap_or(text);
-                let hint = suggest::did_you_mean(word, ["lab", "process", "exec", "udp"]);
-                Err(format!("expected lab, process, exec:COMMAND or udp:HOST[:PORT]{hint}"))
+                let hint = suggest::did_you_mean(word, ["lab", "process", "namespace", "exec", "udp"]);
+                Err(format!("expected lab, process, namespace, exec:COMMAND or udp:HOST[:PORT]{hint}"))
             }
         }
     }
@@ -63,6 +67,7 @@ impl std::fmt::Display for Target {
         match self {
             Self::Lab => f.write_str("lab"),
             Self::Process => f.write_str("process"),
+            Self::Namespace => f.write_str("namespace"),
             Self::Exec(command) => write!(f, "exec:{}", command.join(" ")),
             Self::Device(address) => write!(f, "udp:{address}"),
         }
@@ -99,8 +104,9 @@ impl<'de> Deserialize<'de> for Target {
 #[derive(clap::Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct TargetArgs {
-    /// What to judge: lab (the reference in virtual time), process (the reference over real sockets), exec:COMMAND
-    /// (a program started as COMMAND ks|gm --config FILE), udp:HOST:PORT (a device that runs already).
+    /// What to judge: lab (the reference in virtual time), process (the reference over real sockets), namespace
+    /// (the same with real interfaces at its data ports; needs root), exec:COMMAND (a program started as COMMAND ks|gm
+    /// --config FILE), udp:HOST:PORT (a device that runs already).
     #[arg(long, value_name = "TARGET", default_value = "lab")]
     pub(crate) target: Target,
     /// What a device is configured to: a configuration text with its addresses, algorithms and lifetimes.
@@ -169,13 +175,13 @@ impl TargetArgs {
                     _folder: None,
                 })
             }
-            Target::Process | Target::Exec(_) => {
-                let own = self.target == Target::Process;
+            Target::Process | Target::Namespace | Target::Exec(_) => {
+                let own = !matches!(self.target, Target::Exec(_));
                 let command = match &self.target {
                     Target::Exec(command) => command.clone(),
                     _ => vec![own_program()?],
                 };
-                let name = if own { "process".to_owned() } else { program_name(command.first()) };
+                let name = if own { self.target.to_string() } else { program_name(command.first()) };
                 subject.insert(
                     "product".to_owned(),
                     if own { "hallmark reference process".to_owned() } else { command.join(" ") },
@@ -187,13 +193,16 @@ impl TargetArgs {
                     launcher.arguments = vec!["--follow-stdin".to_owned()];
                 }
                 let addressing = Addressing::Loopback { port: self.port };
+                // The subjects mostly wait, but a fast clock makes every delay of the host a long one.
+                let jobs = cores * 8;
+                let wires = (self.target == Target::Namespace).then(|| wires(jobs)).transpose()?;
+                let serial = some_network()?;
                 Ok(Bench {
-                    worlds: Box::new(SocketWorlds { launcher, addressing, clock_rate: rate, serial: some_network()? }),
+                    worlds: Box::new(SocketWorlds { launcher, addressing, clock_rate: rate, serial, wires }),
                     world: "process",
                     name,
                     subject,
-                    // The subjects mostly wait, but a fast clock makes every delay of the host a long one.
-                    jobs: cores * 8,
+                    jobs,
                     _folder: Some(folder),
                 })
             }
@@ -225,6 +234,7 @@ impl TargetArgs {
                         addressing,
                         clock_rate: rate,
                         serial: AtomicU32::new(0),
+                        wires: None,
                     }),
                     world: "device",
                     name,
@@ -239,9 +249,9 @@ impl TargetArgs {
     /// Reads the switches of the reference.
     fn reference(&self) -> Done<Reference> {
         let switched = !self.defect.is_empty() || !self.variant.is_empty();
-        if switched && !matches!(self.target, Target::Lab | Target::Process) {
+        if switched && !matches!(self.target, Target::Lab | Target::Process | Target::Namespace) {
             return Err(Failure::usage(
-                "--defect and --variant switch the reference: use them with --target lab or process",
+                "--defect and --variant switch the reference: use them with --target lab, process or namespace",
             ));
         }
         Ok(Reference {
@@ -252,7 +262,7 @@ impl TargetArgs {
 
     fn rate(&self) -> Done<f64> {
         let rate = match (&self.target, self.clock_rate) {
-            (Target::Process, None) => PROCESS_CLOCK_RATE,
+            (Target::Process | Target::Namespace, None) => PROCESS_CLOCK_RATE,
             (_, None) => 1.0,
             (Target::Lab | Target::Device(_), Some(_)) => {
                 return Err(Failure::usage("--clock-rate is for processes: a lab has virtual time, a device its own"));
@@ -291,7 +301,7 @@ impl TargetArgs {
                 words.extend([name.to_owned(), values.join(",")]);
             }
         }
-        if self.port != LOOPBACK_PORT && matches!(self.target, Target::Process | Target::Exec(_)) {
+        if self.port != LOOPBACK_PORT && matches!(self.target, Target::Process | Target::Namespace | Target::Exec(_)) {
             words.extend(["--port".to_owned(), self.port.to_string()]);
         }
         if let Some(rate) = self.clock_rate {
@@ -345,6 +355,12 @@ fn own_program() -> Done<String> {
 fn program_name(command: Option<&String>) -> String {
     let name = command.and_then(|program| Path::new(program).file_name()).and_then(|name| name.to_str());
     name.unwrap_or("exec").to_owned()
+}
+
+/// Leaves the network of the host behind and makes the wires of a run, one for each case that runs at once.
+fn wires(jobs: usize) -> Done<Wires> {
+    hallmark_net::namespace::enter_private().map_err(Failure::preflight)?;
+    Wires::make(u32::try_from(jobs).unwrap_or(u32::MAX)).map_err(Failure::preflight)
 }
 
 /// Begins at a random loopback network, so that two runs on one host do not meet.

@@ -13,6 +13,7 @@ pub mod subject;
 pub mod survey;
 pub mod transcript;
 pub mod watch;
+pub mod wires;
 
 pub use schedule::{Finished, Plan, Progress, RecordedWorld, Worlds, preflight, run};
 pub use subject::{LabSubject, LabSubjects};

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hallmark_catalogue::{CaseInfo, Need};
 use hallmark_core::{Datagram, Duration, Instant, Rng, UnixTime};
 use hallmark_net::{Clock, PortSet, RawIp, UdpOptions};
-use hallmark_probe::world::{KeyRecord, Party, Role, Unavailable, World};
+use hallmark_probe::world::{Carried, KeyRecord, Party, Role, Side, Unavailable, World};
 use hallmark_suite::Case;
 
 use crate::schedule::{RecordedWorld, Worlds};
 use crate::transcript::{Entry, Transcript};
 use crate::watch::Watch;
+use crate::wires::{Wire, Wires};
 
 /// How many ends the tester has in a world of sockets.
 const TESTERS: u8 = 12;
@@ -81,12 +83,14 @@ pub struct SocketWorlds<L> {
     pub clock_rate: f64,
     /// Gives each attempt its own loopback network.
     pub serial: AtomicU32,
+    /// Wires to the data ports of subjects, where there are any.
+    pub wires: Option<Wires>,
 }
 
 impl<L: Launcher> SocketWorlds<L> {
     /// Makes worlds on the loopback network.
     pub const fn loopback(launcher: L, port: u16, clock_rate: f64) -> Self {
-        Self { launcher, addressing: Addressing::Loopback { port }, clock_rate, serial: AtomicU32::new(0) }
+        Self { launcher, addressing: Addressing::Loopback { port }, clock_rate, serial: AtomicU32::new(0), wires: None }
     }
 }
 
@@ -153,12 +157,16 @@ impl Addressing {
 }
 
 impl<L: Launcher> Worlds for SocketWorlds<L> {
-    fn make<'a>(&'a self, _case: &Case, rng: Rng, watch: Watch<'a>) -> Result<Box<dyn RecordedWorld + 'a>, String> {
+    fn make<'a>(&'a self, case: &Case, rng: Rng, watch: Watch<'a>) -> Result<Box<dyn RecordedWorld + 'a>, String> {
         let (addresses, ports) = self.open()?;
+        let wired = case.info.needs.contains(&Need::Datapath);
+        let wire = self.wires.as_ref().filter(|_| wired).map(Wires::take).transpose()?;
         Ok(Box::new(SocketWorld {
             clock: Clock::start(self.clock_rate),
             addresses,
             ports,
+            wire,
+            carried: BTreeMap::new(),
             raw: None,
             subjects: BTreeMap::new(),
             rng,
@@ -173,7 +181,8 @@ impl<L: Launcher> Worlds for SocketWorlds<L> {
     fn lacks(&self, case: &CaseInfo) -> Option<(String, String)> {
         let device = matches!(self.addressing, Addressing::Fixed { .. });
         let lacking = case.needs.iter().find(|need| match need {
-            Need::VirtualTime | Need::Datapath => true,
+            Need::VirtualTime => true,
+            Need::Datapath => self.wires.is_none(),
             Need::Console | Need::Crash | Need::TwoDevices | Need::Logs => device,
             Need::RawIp | Need::Multicast | Need::Setup | Need::ManyAddresses => false,
         });
@@ -192,6 +201,10 @@ struct SocketWorld<'l, L: Launcher> {
     clock: Clock,
     addresses: BTreeMap<Party, SocketAddr>,
     ports: PortSet,
+    /// The other ends of the first subject's data ports.
+    wire: Option<Wire<'l>>,
+    /// What left the data ports while something else was waited for.
+    carried: BTreeMap<Side, VecDeque<Carried>>,
     raw: Option<RawIp>,
     subjects: BTreeMap<u8, Box<dyn RunningSubject>>,
     rng: Rng,
@@ -210,10 +223,52 @@ impl<L: Launcher> SocketWorld<'_, L> {
         self.transcript.entries.push(Entry::Console { at, text });
     }
 
-    /// Waits for the next datagram to a tester party.
+    /// Takes what has left the data ports of the subject.
+    fn drain_wire(&mut self) {
+        let Some(wire) = &mut self.wire else { return };
+        for side in [Side::Lan, Side::Wan] {
+            match wire.receive(side) {
+                Ok(packets) => {
+                    let now = self.clock.now();
+                    for packet in packets {
+                        self.transcript.entries.push(Entry::Carried {
+                            at: now.mono,
+                            wall: now.wall,
+                            subject: 0,
+                            side,
+                            sent: false,
+                            octets: packet.clone(),
+                        });
+                        self.carried.entry(side).or_default().push_back(Carried { at: now.mono, packet });
+                    }
+                }
+                Err(why) => {
+                    self.transcript.fault.get_or_insert_with(|| format!("the tester cannot receive: {why}"));
+                }
+            }
+        }
+    }
+
+    /// Waits until something has arrived at any end of the tester, and says whether something has.
+    fn wait(&self, at_most: Duration) -> bool {
+        let mut descriptors = vec![self.ports.as_fd()];
+        descriptors.extend(self.wire.iter().flat_map(Wire::descriptors));
+        hallmark_net::wait::readable(&descriptors, at_most).unwrap_or(false)
+    }
+
+    /// Waits for the next datagram to a tester party, or for a packet from one of the data ports.
     fn arrival(&mut self, deadline: Instant) -> Option<(Party, Datagram)> {
+        self.arrival_unless(deadline, |_| false)
+    }
+
+    /// The same, but comes back with nothing as soon as `enough` says so.
+    fn arrival_unless(&mut self, deadline: Instant, enough: impl Fn(&Self) -> bool) -> Option<(Party, Datagram)> {
         loop {
             self.watch.check();
+            self.drain_wire();
+            if enough(self) {
+                return None;
+            }
             let received = self.ports.recv();
             if let Err(error) = &received {
                 // What a port that fails does not deliver would read as silence.
@@ -235,7 +290,7 @@ impl<L: Launcher> SocketWorld<'_, L> {
             if left.is_zero() {
                 return None;
             }
-            if !self.ports.wait(left.min(NAP)).unwrap_or(false) {
+            if !self.wait(left.min(NAP)) {
                 self.look_for_the_dead();
             }
         }
@@ -376,8 +431,12 @@ impl<L: Launcher> World for SocketWorld<'_, L> {
         if let Some(mut old) = self.subjects.remove(&subject) {
             old.kill()?;
         }
-        self.transcript.configs.push(config.to_owned());
-        let running = self.launcher.launch(role, config, self.clock.rate())?;
+        let config = match &self.wire {
+            Some(wire) if subject == 0 => wire.name_in(config),
+            _ => config.to_owned(),
+        };
+        let running = self.launcher.launch(role, &config, self.clock.rate())?;
+        self.transcript.configs.push(config);
         self.subjects.insert(subject, running);
         self.console(format!("started subject {subject}"));
         Ok(())
@@ -395,6 +454,36 @@ impl<L: Launcher> World for SocketWorld<'_, L> {
         let answer = self.subject(subject)?.command(request)?;
         self.console(format!("subject {subject}: {request}"));
         Ok(answer)
+    }
+
+    fn inject(&mut self, subject: u8, side: Side, packet: Vec<u8>) -> Result<(), Unavailable> {
+        let nowhere = || Unavailable::NotHere(format!("nothing is connected to the data ports of subject {subject}"));
+        let wire = self.wire.as_mut().filter(|_| subject == 0).ok_or_else(nowhere)?;
+        let now = self.clock.now();
+        if let Err(why) = wire.send(side, &packet) {
+            self.transcript.fault.get_or_insert_with(|| format!("the tester could not send: {why}"));
+        }
+        self.transcript.entries.push(Entry::Carried {
+            at: now.mono,
+            wall: now.wall,
+            subject,
+            side,
+            sent: true,
+            octets: packet,
+        });
+        Ok(())
+    }
+
+    fn carried(&mut self, subject: u8, side: Side, deadline: Instant) -> Option<Carried> {
+        if subject != 0 {
+            self.rest(deadline);
+            return None;
+        }
+        let waits = |world: &Self| world.carried.get(&side).is_some_and(|queue| !queue.is_empty());
+        while let Some(arrival) = self.arrival_unless(deadline, waits) {
+            self.queued.push_back(arrival);
+        }
+        self.carried.get_mut(&side)?.pop_front()
     }
 
     fn rng(&mut self) -> &mut Rng {
@@ -419,6 +508,9 @@ impl<L: Launcher> RecordedWorld for SocketWorld<'_, L> {
             let _ = subject.kill();
         }
         self.collect_logs();
+        if let Some(lost) = self.wire.as_ref().map(Wire::lost).filter(|lost| *lost > 0) {
+            self.transcript.fault.get_or_insert_with(|| format!("{lost} packets from data ports were lost"));
+        }
         self.transcript
     }
 

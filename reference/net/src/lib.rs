@@ -5,7 +5,7 @@
 //! ([`ports`]), whole IP packets sent as they stand ([`raw`]), the ports of a bridge that carry whole frames
 //! ([`frame`]) and network namespaces to try all of it in ([`namespace`]).
 //!
-//! Not responsible for: any decision about what is received or sent, and for waiting: callers poll.
+//! Not responsible for: any decision about what is received or sent. Nothing blocks but [`wait`].
 
 pub mod clock;
 pub mod entropy;
@@ -15,6 +15,7 @@ pub mod namespace;
 pub mod ports;
 pub mod raw;
 pub mod udp;
+pub mod wait;
 
 pub use clock::Clock;
 pub use error::NetError;

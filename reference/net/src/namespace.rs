@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::Command;
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::NetError;
 
@@ -119,6 +119,19 @@ impl Drop for Namespace {
         // Nobody is left to hear of a failure.
         let _ = ip(&self.name, &["netns", "del", &self.name]);
     }
+}
+
+/// Moves the calling thread, and every thread and process that it starts from now on, into a new namespace without a
+/// name that has only a loopback interface. Whatever is made there disappears with the last of them, also when they are
+/// killed.
+///
+/// # Errors
+/// When the process is not root, or when there is no `ip` command.
+pub fn enter_private() -> Result<(), NetError> {
+    const NAME: &str = "of its own";
+    unshare(CloneFlags::CLONE_NEWNET)
+        .map_err(|error| NetError::Namespace { name: NAME.to_owned(), what: format!("{error} (needs root)") })?;
+    ip(NAME, &["link", "set", "lo", "up"])
 }
 
 fn ip(name: &str, arguments: &[&str]) -> Result<(), NetError> {
