@@ -8,6 +8,8 @@
 mod ike;
 #[macro_use]
 mod gdoi;
+#[macro_use]
+mod data;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -72,7 +74,8 @@ macro_rules! switches {
 }
 
 // The tables call each other: the table of one layer hands its rows on to the next.
-macro_rules! with_gdoi_defects { ($($rows:tt)*) => { gdoi_defects! { define_defects, $($rows)* } } }
+macro_rules! with_gdoi_defects { ($($rows:tt)*) => { gdoi_defects! { with_data_defects, $($rows)* } } }
+macro_rules! with_data_defects { ($($rows:tt)*) => { data_defects! { define_defects, $($rows)* } } }
 macro_rules! with_gdoi_variants { ($($rows:tt)*) => { gdoi_variants! { define_variants, $($rows)* } } }
 ike_defects! { with_gdoi_defects, }
 ike_variants! { with_gdoi_variants, }

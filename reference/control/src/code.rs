@@ -64,6 +64,8 @@ codes! {
     SAT_TOO_MANY = "gdoi.sat.too-many", "The policy has more SAs than the limit allows.";
     GAP_ATTRIBUTE = "gdoi.gap.attribute-unknown", "A GAP attribute of the server is not understood.";
     GAP_FORM = "gdoi.gap.attribute-form", "A GAP attribute of the server has the wrong form or occurs twice.";
+    GAP_REPLAY = "gdoi.gap.replay", "The replay protection of the policy is not understood or contradicts itself.";
+    GAP_PSEUDOTIME = "gdoi.gap.pseudotime-missing", "A registration announces time-based replay protection without a pseudotime.";
     POLICY_KEK_CIPHER = "gdoi.policy.kek-cipher", "The cipher of the KEK is not acceptable here.";
     POLICY_SIG_HASH = "gdoi.policy.sig-hash", "The hash of the signature is not acceptable here.";
     POLICY_TRANSFORM = "gdoi.policy.transform", "The transform of a SAT is not acceptable here.";
@@ -95,6 +97,7 @@ codes! {
     PUSH_DELETE = "gdoi.push.delete", "A Delete names another DOI, an unknown protocol or SPIs of the wrong size.";
     PUSH_DUPLICATE = "gdoi.push.duplicate", "An older PUSH came again.";
     PUSH_NO_SENDER_ID = "gdoi.push.no-sender-id", "A counter-mode SA came, and the member has no sender id.";
+    PUSH_PSEUDOTIME = "gdoi.push.pseudotime-too-old", "The pseudotime is older than the member's own by more than the skew.";
     PUSH_ROLE = "gdoi.push.role", "A key server takes no PUSH.";
     ACK_KEK = "gdoi.ack.unknown-kek", "No KEK has these cookies.";
     ACK_UNREQUESTED = "gdoi.ack.not-requested", "The group asks for no acknowledgement of this form.";

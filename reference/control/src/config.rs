@@ -1,6 +1,7 @@
 //! What an operator decides: plain values, no file format.
 
 mod check;
+pub mod data;
 pub mod transform;
 
 use std::collections::BTreeSet;
@@ -106,6 +107,8 @@ pub struct GroupConfig {
     pub rekey: RekeyConfig,
     /// The Data-Security SAs.
     pub teks: Vec<TekConfig>,
+    /// Replay protection, direction and SPIs.
+    pub data: data::DataConfig,
 }
 
 /// Says which acknowledgement of a PUSH a group uses.
@@ -171,8 +174,8 @@ impl Default for RekeyConfig {
     }
 }
 
-/// Describes one TEK and the traffic that it protects: each entry of the access list becomes one SAT, all of them with
-/// the same SPI and keys.
+/// Describes one TEK and the traffic that it protects: each permit entry of the access list becomes one SAT, all of them
+/// with the same SPI and keys. The lists of all TEKs make one, in which the first entry that matches decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TekConfig {
     /// ESP or AH with its algorithms.
@@ -258,7 +261,8 @@ pub enum AuthAlg {
 /// Is one entry of an access list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Ace {
-    /// Protect (true) or send in clear (false). RFC 6407 can carry only the first.
+    /// Protect (true) or send in clear (false). RFC 6407 can carry only the first; the second travels as a
+    /// [`hallmark_wire::gdoi::Bypass`].
     pub permit: bool,
     /// IP protocol, 0 for any.
     pub ip_protocol: u8,
@@ -307,6 +311,8 @@ pub struct MembershipConfig {
     pub reregister: ReregisterConfig,
     /// The address of the interface that joins multicast groups.
     pub multicast_interface: Option<IpAddr>,
+    /// Least time between two registrations that errors of the data plane start; absent: none is started.
+    pub recovery_interval: Option<Duration>,
 }
 
 /// Says when a group member registers again.
@@ -438,8 +444,8 @@ impl GroupConfig {
     /// # Errors
     ///
     /// Gives the first mistake with its place.
-    pub fn validate(&self, allow_weak: &[String], short_lifetimes: bool) -> Result<(), ConfigError> {
-        check::group(self, allow_weak, short_lifetimes)
+    pub fn validate(&self, allow_weak: &[String], test: &TestConfig) -> Result<(), ConfigError> {
+        check::group(self, allow_weak, test)
     }
 
     /// Makes a group with usual values: AES-128 KEK signed with SHA-256, one day, unicast; no TEK yet.
@@ -458,6 +464,7 @@ impl GroupConfig {
             kek: Some(KekConfig::default()),
             rekey: RekeyConfig::default(),
             teks: Vec::new(),
+            data: data::DataConfig::default(),
         }
     }
 }
@@ -489,6 +496,12 @@ impl TekConfig {
             acl,
         }
     }
+
+    /// Tells whether the access list has a deny entry.
+    #[must_use]
+    pub fn denies(&self) -> bool {
+        self.acl.iter().any(|ace| !ace.permit)
+    }
 }
 
 impl GmConfig {
@@ -518,6 +531,7 @@ impl MembershipConfig {
             unrequested_acks: AckPolicy::None,
             reregister: ReregisterConfig::default(),
             multicast_interface: None,
+            recovery_interval: None,
         }
     }
 }

@@ -183,7 +183,7 @@ pub enum EventKind {
     RegistrationStarted {
         /// The key server.
         server: SocketAddr,
-        /// `start`, `command`, `expiry`, `deleted`, `no-sender-id`, `exhausted` or `retry`.
+        /// `start`, `command`, `expiry`, `deleted`, `no-sender-id`, `exhausted`, `recovery` or `retry`.
         reason: &'static str,
     },
     /// A group member registered.
@@ -259,6 +259,42 @@ pub enum EventKind {
         kek_spi: String,
         /// `expired`, `deleted` or `replaced`.
         reason: &'static str,
+    },
+    /// The pseudotime of a PUSH is far from the own one; it was taken over.
+    PseudoTimeLarge {
+        /// The group.
+        group: u32,
+        /// The pseudotime of the key server, in seconds.
+        server_secs: f64,
+        /// The own one.
+        own_secs: f64,
+    },
+    /// The pseudotime of a PUSH is older than the skew allows; the PUSH was refused.
+    PseudoTimeTooOld {
+        /// The group.
+        group: u32,
+        /// The pseudotime of the key server, in seconds.
+        server_secs: f64,
+        /// The own one.
+        own_secs: f64,
+        /// The skew.
+        allowed_secs: f64,
+    },
+    /// An error of the data plane started a registration.
+    RecoveryRegistration {
+        /// The group.
+        group: u32,
+        /// The SPI that the error is about.
+        spi: u32,
+    },
+    /// An error of the data plane starts a registration later, because one was started lately.
+    RecoveryPostponed {
+        /// The group.
+        group: u32,
+        /// The SPI that the error is about.
+        spi: u32,
+        /// Seconds until then.
+        delay_secs: u64,
     },
     /// The socket of a group member must join a multicast group.
     MulticastJoin {
@@ -345,6 +381,10 @@ impl EventKind {
                 | Self::AckMissing { .. }
                 | Self::NoSigningKey { .. }
                 | Self::SidsExhausted { .. }
+                | Self::PseudoTimeLarge { .. }
+                | Self::PseudoTimeTooOld { .. }
+                | Self::RecoveryRegistration { .. }
+                | Self::RecoveryPostponed { .. }
         )
     }
 }
@@ -420,6 +460,25 @@ impl fmt::Display for EventKind {
             Self::SaRemoved { spi, reason } => write!(f, "SA {spi:#010x} removed: {reason}"),
             Self::KekInstalled { kek_spi } => write!(f, "KEK {kek_spi} installed"),
             Self::KekRemoved { kek_spi, reason } => write!(f, "KEK {kek_spi} removed: {reason}"),
+            // The mnemonics that operators know; getvpn section 7.2.
+            Self::PseudoTimeLarge { group, server_secs, own_secs } => write!(
+                f,
+                "%GDOI-3-PSEUDO_TIME_LARGE: group {group}: pseudotime {server_secs:.2} of the key server taken over, \
+                 my_pseudotime was {own_secs:.2}"
+            ),
+            Self::PseudoTimeTooOld { group, server_secs, own_secs, allowed_secs } => write!(
+                f,
+                "%GDOI-3-PSEUDO_TIME_TOO_OLD: group {group}: my_pseudotime {own_secs:.2}, peer_pseudotime \
+                 {server_secs:.2}, allowed skew {allowed_secs:.0}"
+            ),
+            Self::RecoveryRegistration { group, spi } => {
+                write!(f, "%GDOI-4-GM_RECOVERY_REGISTRATION: group {group}: data plane error for SPI {spi:#010x}")
+            }
+            Self::RecoveryPostponed { group, spi, delay_secs } => write!(
+                f,
+                "%GDOI-4-GM_RECOVERY_REGISTRATION_POSTPONED: group {group}: data plane error for SPI {spi:#010x}, \
+                 registration in {delay_secs} s"
+            ),
             Self::MulticastJoin { group_address, .. } => write!(f, "joins {group_address}"),
             Self::MulticastLeave { group_address } => write!(f, "leaves {group_address}"),
             // Secrets never reach a log line; the structured form carries them for evidence.

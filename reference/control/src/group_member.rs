@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod captures;
+mod data;
 mod keys;
 mod policy;
 mod pull;
@@ -29,6 +30,7 @@ use crate::status::GmStatus;
 use crate::timers::Timers;
 use crate::vendor;
 
+use data::GroupData;
 use keys::{Recent, RekeySa, Sids};
 use pull::Pull;
 use register::Registration;
@@ -52,6 +54,8 @@ enum Timer {
     Pull,
     /// Some key ends.
     Expiry,
+    /// Begins a registration that an error of the data plane asked for.
+    Recovery,
     /// Sends an acknowledgement that was held back.
     Ack(u64),
 }
@@ -75,6 +79,7 @@ pub struct GroupMember {
     sadb: Sadb,
     sids: Option<Sids>,
     recent: Recent,
+    data: GroupData,
     /// The acknowledgement of the latest PUSH, to be given again.
     latest_ack: Option<LatestAck>,
     held_acks: BTreeMap<u64, (Path, Vec<u8>)>,
@@ -153,6 +158,7 @@ impl GroupMember {
             sadb: Sadb::default(),
             sids: None,
             recent: Recent::default(),
+            data: GroupData::default(),
             latest_ack: None,
             held_acks: BTreeMap::new(),
             joined: None,
@@ -205,6 +211,7 @@ impl GroupMember {
                 Timer::Register => self.register_due(now),
                 Timer::Pull => self.pull_timeout(now),
                 Timer::Expiry => self.expire(now),
+                Timer::Recovery => self.recovery_due(now),
                 Timer::Ack(number) => {
                     if let Some((path, message)) = self.held_acks.remove(&number) {
                         self.ike.send_on(path, &message);
@@ -231,6 +238,7 @@ impl GroupMember {
                     self.ike.delete(now, sa);
                 }
                 self.drop_keys(now, "deleted");
+                self.leave_group();
                 self.registration.stop();
                 self.timers.cancel(Timer::Register);
             }

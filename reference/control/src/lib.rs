@@ -13,15 +13,19 @@
 //!
 //! The modules, from the outside in: [`config`] is what an operator decides, [`status`] and [`event`] are what an
 //! operator sees, [`behaviour`] holds defects and legal variants that can be switched on, [`ike`] is phase 1,
-//! [`sadb`] is what a group member hands to its datapath.
+//! [`sadb`] and
+//! [`data`] are what a group member hands to its datapath.
 //!
 //! # What is a model
 //!
-//! Two formats of the vendor whose products this crate is compared with are not public. In their place stand
+//! Some formats of the vendor whose products this crate is compared with are not public. In their place stand
 //! documented formats of our own, which no vendor device understands:
 //!
 //! * the version of a group member travels in a Vendor ID payload, [`vendor`];
-//! * the encrypted rekey acknowledgement ([`config::AckPolicy::Cisco`]) is described in [`ack`].
+//! * the encrypted rekey acknowledgement ([`config::AckPolicy::Cisco`]) is described in [`ack`];
+//! * replay protection, pseudotime, direction and deny entries travel in the reference forms of
+//!   [`hallmark_wire::gdoi::DataPolicy`] and [`hallmark_wire::gdoi::Bypass`];
+//! * an SPI can tell its group in the way of [`config::data::group_tag`].
 
 pub mod ack;
 pub mod behaviour;
@@ -29,6 +33,7 @@ pub mod code;
 pub mod config;
 #[cfg(test)]
 mod crafted;
+pub mod data;
 pub mod event;
 pub mod group_member;
 pub mod ike;

@@ -10,6 +10,7 @@ use hallmark_wire::gdoi::Selector;
 use hallmark_wire::isakmp::IdType;
 
 use crate::config::{DataTransform, EncapsulationMode, SaDirection};
+use crate::data::overlap;
 
 /// How long before the old SA expires a sender changes to its successor when the policy sets no activation delay.
 pub const SWITCH_BEFORE_EXPIRY: Duration = Duration::from_secs(30);
@@ -323,11 +324,6 @@ fn prefers(sa: &Sa, best: &Sa, now: Instant) -> bool {
         (true, true) => (sa.activates, sa.serial) > (best.activates, best.serial),
         (false, false) => sa.serial < best.serial,
     }
-}
-
-fn overlap(one: &[TrafficSelector], other: &[TrafficSelector]) -> bool {
-    let ranges = |a: AddressRange, b: AddressRange| a.first <= b.last && b.first <= a.last;
-    one == other || one.iter().any(|a| other.iter().any(|b| ranges(a.src, b.src) && ranges(a.dst, b.dst)))
 }
 
 impl AddressRange {

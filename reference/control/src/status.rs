@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use hallmark_core::Limits;
 use serde::Serialize;
 
+use crate::data::GroupDirection;
+
 /// Shows a key server.
 #[derive(Clone, Debug, Serialize)]
 pub struct KsStatus {
@@ -43,6 +45,14 @@ pub struct GmStatus {
     pub previous_kek: Option<GmKekStatus>,
     /// The Data-Security SAs.
     pub sas: Vec<SaStatus>,
+    /// The access list in order.
+    pub acl: Vec<String>,
+    /// The protection against replayed data, and the clock of the group.
+    pub replay: ReplayStatus,
+    /// Whether the member may send protected.
+    pub direction: GroupDirection,
+    /// Registrations that errors of the data plane started.
+    pub recovery: RecoveryStatus,
     /// The SPIs that are used to send, one per policy.
     pub send_spis: Vec<u32>,
     /// The SPIs that are accepted.
@@ -70,6 +80,34 @@ pub struct GmStatus {
     /// Phase 1, switches and counters.
     #[serde(flatten)]
     pub common: CommonStatus,
+}
+
+/// Shows the protection against replayed data at a group member.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplayStatus {
+    /// `none`, `counter`, `time` or `d3p`.
+    pub method: &'static str,
+    /// Packets, seconds or milliseconds, after the method.
+    pub window: u64,
+    /// The pseudotime in seconds, when there is one.
+    pub pseudotime_secs: Option<f64>,
+    /// How often a PUSH set the pseudotime.
+    pub time_syncs: u64,
+    /// PUSH messages that were refused because of their pseudotime.
+    pub time_sync_errors: u64,
+    /// The largest correction, in seconds.
+    pub max_time_delta_secs: f64,
+}
+
+/// Shows registrations that errors of the data plane started.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RecoveryStatus {
+    /// Least time between two; absent: none is started.
+    pub interval_secs: Option<u64>,
+    /// Those that were started.
+    pub executed: u64,
+    /// Those that had to wait.
+    pub postponed: u64,
 }
 
 /// Shows what both roles have.
@@ -143,6 +181,12 @@ pub struct GroupStatus {
     pub policy_pending: bool,
     /// Members refuse departed members the future keys: a logical key hierarchy is in use.
     pub lkh: bool,
+    /// Method and window of the protection against replayed data.
+    pub replay: String,
+    /// The clock of the group in seconds; absent before the first registration.
+    pub pseudotime_secs: Option<f64>,
+    /// The members are told to send in clear.
+    pub receive_only: bool,
 }
 
 /// Shows a KEK at the key server.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use hallmark_core::Duration;
 use hallmark_crypto::{CipherAlg, HashAlg, KeyKind};
 
-use super::{ConfigError, GmConfig, GroupConfig, KsConfig, Transport};
+use super::{ConfigError, GmConfig, GroupConfig, KsConfig, TestConfig, Transport};
 use crate::behaviour::Defect;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -24,15 +24,16 @@ pub(super) fn key_server(config: &KsConfig) -> Result<(), ConfigError> {
         // REQ GDOI-ALG-002 GDOI-ALG-005
         if config.test.behaviour.has(Defect::KsWeakByDefault) {
             let all = ["des", "3des", "md5", "rsa1024"].map(str::to_owned);
-            self::group(group, &all, config.test.short_lifetimes)?;
+            self::group(group, &all, &config.test)?;
             continue;
         }
-        self::group(group, &config.phase1.allow_weak, config.test.short_lifetimes)?;
+        self::group(group, &config.phase1.allow_weak, &config.test)?;
     }
     Ok(())
 }
 
-pub(super) fn group(group: &GroupConfig, allow_weak: &[String], short_lifetimes: bool) -> Result<(), ConfigError> {
+pub(super) fn group(group: &GroupConfig, allow_weak: &[String], test: &TestConfig) -> Result<(), ConfigError> {
+    let short_lifetimes = test.short_lifetimes;
     let place = |rest: &str| format!("group[{}].{rest}", group.id);
     if group.kek.is_none() && group.teks.is_empty() {
         // RFC 6407 section 5.2.1: at least one SAK or SAT.
@@ -98,15 +99,12 @@ pub(super) fn group(group: &GroupConfig, allow_weak: &[String], short_lifetimes:
         if tek.acl.len() > 100 {
             return Err(ConfigError::new(place("acl"), "has more than 100 entries"));
         }
-        if let Some(ace) = tek.acl.iter().find(|ace| !ace.permit) {
-            return Err(ConfigError::new(
-                place("acl"),
-                format!(
-                    "`{ace}`: a SAT cannot carry a deny entry (RFC 6407 section 5.5); leave the traffic out instead"
-                ),
-            ));
+        if !tek.acl.iter().any(|ace| ace.permit) {
+            return Err(ConfigError::new(place("acl"), "needs at least one `permit` entry: a TEK protects something"));
         }
     }
+    // A second sender alone would break it (P33), but the server cannot know who sends.
+    group.data.check(&format!("group[{}]", group.id), test.behaviour.has(Defect::D3pCmdCoexist))?;
     Ok(())
 }
 
@@ -137,6 +135,12 @@ pub(super) fn group_member(config: &GmConfig) -> Result<(), ConfigError> {
                 format!("accepts {name}, which is weak; list \"{name}\" in allow_weak"),
             ));
         }
+    }
+    let shortest = if config.test.short_lifetimes { 1 } else { 100 };
+    if let Some(interval) = config.group.recovery_interval
+        && !(shortest..=1_000).contains(&interval.as_secs())
+    {
+        return Err(ConfigError::new("group.recovery_interval_secs", "must be between 100 and 1000"));
     }
     let timing = config.group.reregister;
     if timing.retry_initial.is_zero() || timing.retry_cap < timing.retry_initial {

@@ -5,13 +5,15 @@ use std::net::IpAddr;
 use hallmark_core::{Code, Duration, Limits};
 use hallmark_crypto::{CipherAlg, HashAlg, KeyKind};
 use hallmark_wire::gdoi::{
-    DOI, Dialect, Gap, GdoiSa, IpsecTek, SaKek, SaTek, Selector, TekBody, gap_attr, kek_attr, tek_attr,
+    DOI, DataPolicy, Dialect, Gap, GdoiSa, SaKek, SaTek, Selector, TekBody, gap_attr, kek_attr, tek_attr,
 };
 use hallmark_wire::isakmp::{Attribute, AttributeValue, Attributes, Chain, PayloadType, build_chain};
 
+use super::data::{DataRules, Method};
 use crate::behaviour::{Behaviour, Defect};
 use crate::code;
 use crate::config::{Compat, DataTransform, EncapsulationMode, MembershipConfig, SaDirection};
+use crate::data::Entry;
 use crate::sadb::{AddressPreservation, AddressRange, TrafficSelector};
 
 /// Is the default lifetime of RFC 2407 for a policy without one.
@@ -49,6 +51,10 @@ pub(super) struct Policy {
     pub(super) activation: Option<Duration>,
     pub(super) deactivation: Option<Duration>,
     pub(super) teks: Vec<TekPolicy>,
+    /// Replay protection, pseudotime and direction.
+    pub(super) data: DataRules,
+    /// The access list in the order of the SATs.
+    pub(super) acl: Vec<Entry>,
 }
 
 /// Is the policy of a Rekey SA.
@@ -107,14 +113,20 @@ pub(super) fn read_sa(body: &[u8], rules: Rules<'_>) -> Result<Policy, Code> {
         return Err(code::SA_SITUATION);
     }
     let kek = sa.kek().map(|kek| read_kek(kek, rules)).transpose()?;
-    let (activation, deactivation) = match sa.gap() {
-        Some(gap) => read_gap(gap, rules)?,
-        None => (None, None),
-    };
+    let gap = sa.gap().map(|gap| read_gap(gap, rules)).transpose()?.unwrap_or_default();
     let mut teks: Vec<TekPolicy> = Vec::new();
+    let mut acl: Vec<Entry> = Vec::new();
     for tek in sa.teks() {
+        if let TekBody::Bypass(bypass) = &tek.body {
+            let selector = traffic(bypass.ip_protocol, &bypass.src, &bypass.dst)?;
+            acl.push(Entry { spi: None, selector });
+            continue;
+        }
         match read_tek(tek, rules) {
-            Ok(tek) => add_tek(&mut teks, tek, rules)?,
+            Ok(tek) => {
+                acl.extend(tek.selectors.iter().map(|selector| Entry { spi: Some(tek.spi), selector: *selector }));
+                add_tek(&mut teks, tek, rules)?;
+            }
             // REQ GDOI-PUSH-060: completely or not at all.
             Err(_) if rules.has(Defect::GmPartialInstall) => {}
             Err(code) => return Err(code),
@@ -126,7 +138,7 @@ pub(super) fn read_sa(body: &[u8], rules: Rules<'_>) -> Result<Policy, Code> {
     if teks.len() > rules.limits.teks {
         return Err(code::SAT_TOO_MANY);
     }
-    Ok(Policy { kek, activation, deactivation, teks })
+    Ok(Policy { kek, activation: gap.activation, deactivation: gap.deactivation, teks, data: gap.data, acl })
 }
 
 /// SATs with one SPI are one SA with several selectors, as long as they agree on everything else.
@@ -275,16 +287,27 @@ fn check_lifetime_form(attribute: &Attribute, rules: Rules<'_>) -> Result<(), Co
     }
 }
 
-type Delays = (Option<Duration>, Option<Duration>);
+/// Is the policy of a GAP payload.
+#[derive(Default)]
+struct GroupPolicy {
+    activation: Option<Duration>,
+    deactivation: Option<Duration>,
+    data: DataRules,
+}
 
-fn read_gap(gap: &Gap, rules: Rules<'_>) -> Result<Delays, Code> {
+fn read_gap(gap: &Gap, rules: Rules<'_>) -> Result<GroupPolicy, Code> {
     let (mut activation, mut deactivation) = (None, None);
+    let mut data = DataPolicy::default();
     for attribute in gap.attributes.iter() {
         let place = match attribute.class {
             gap_attr::ACTIVATION_TIME_DELAY => &mut activation,
             gap_attr::DEACTIVATION_TIME_DELAY => &mut deactivation,
             // REQ GDOI-NEG-093: only a member asks for sender ids.
             gap_attr::SENDER_ID_REQUEST => continue,
+            class if gap.attributes.all(class).count() > 1 && data.take(attribute) == Ok(true) => {
+                return Err(code::GAP_FORM);
+            }
+            _ if data.take(attribute).map_err(|_| code::GAP_FORM)? => continue,
             // REQ GDOI-PL-039 GDOI-NEG-091
             _ if rules.ignores_unknown() => continue,
             _ => return Err(code::GAP_ATTRIBUTE),
@@ -300,7 +323,11 @@ fn read_gap(gap: &Gap, rules: Rules<'_>) -> Result<Delays, Code> {
     if rules.has(Defect::GmDtdIgnored) {
         deactivation = None;
     }
-    Ok((activation, deactivation))
+    let data = DataRules::judge(&data).ok_or(code::GAP_REPLAY)?;
+    if rules.pull && matches!(data.method, Method::Time { .. }) && data.pseudotime.is_none() {
+        return Err(code::GAP_PSEUDOTIME);
+    }
+    Ok(GroupPolicy { activation, deactivation, data })
 }
 
 fn read_tek(sat: &SaTek, rules: Rules<'_>) -> Result<TekPolicy, Code> {
@@ -321,7 +348,7 @@ fn read_tek(sat: &SaTek, rules: Rules<'_>) -> Result<TekPolicy, Code> {
     Ok(TekPolicy {
         spi: tek.spi,
         transform,
-        selectors: vec![selector(tek)?],
+        selectors: vec![traffic(tek.ip_protocol, &tek.src, &tek.dst)?],
         mode: attributes.mode,
         direction: attributes.direction,
         preservation: attributes.preservation,
@@ -332,13 +359,13 @@ fn read_tek(sat: &SaTek, rules: Rules<'_>) -> Result<TekPolicy, Code> {
 }
 
 // REQ GDOI-PL-045 GDOI-NEG-073
-fn selector(tek: &IpsecTek) -> Result<TrafficSelector, Code> {
+fn traffic(ip_protocol: u8, src: &Selector, dst: &Selector) -> Result<TrafficSelector, Code> {
     let range = |selector: &Selector| AddressRange::from_selector(selector).ok_or(code::SAT_SELECTOR);
-    let (src, dst) = (range(&tek.src)?, range(&tek.dst)?);
-    if src.first.is_ipv4() != dst.first.is_ipv4() {
+    let (from, to) = (range(src)?, range(dst)?);
+    if from.first.is_ipv4() != to.first.is_ipv4() {
         return Err(code::SAT_SELECTOR);
     }
-    Ok(TrafficSelector { ip_protocol: tek.ip_protocol, src, src_port: tek.src.port, dst, dst_port: tek.dst.port })
+    Ok(TrafficSelector { ip_protocol, src: from, src_port: src.port, dst: to, dst_port: dst.port })
 }
 
 struct TekAttributes {

@@ -1,6 +1,6 @@
 //! GROUPKEY-PULL at the group member.
 
-use hallmark_core::{Code, Now};
+use hallmark_core::{Code, Instant, Now};
 use hallmark_crypto::ike::Cbc;
 use hallmark_wire::gdoi::{DOI, Gap, Sequence, gap_attr};
 use hallmark_wire::isakmp::{
@@ -34,7 +34,7 @@ pub(super) struct Pull {
 
 enum Step {
     AwaitM2,
-    AwaitM4 { nr: Vec<u8>, m2: Vec<u8>, policy: Box<Policy> },
+    AwaitM4 { nr: Vec<u8>, m2: Vec<u8>, policy: Box<Policy>, received: Instant },
 }
 
 impl Pull {
@@ -188,7 +188,7 @@ impl GroupMember {
         self.ike.send_exchange(pull.sa, &m3, false);
         pull.message = m3;
         pull.sent = 1;
-        pull.step = Step::AwaitM4 { nr, m2: message.body().to_vec(), policy: Box::new(policy) };
+        pull.step = Step::AwaitM4 { nr, m2: message.body().to_vec(), policy: Box::new(policy), received: now.mono };
         self.pull = Some(pull);
         self.timers.set(Timer::Pull, now.mono + self.config.phase1.retransmit.wait(1));
         Ok(())
@@ -196,7 +196,7 @@ impl GroupMember {
 
     fn message4(&mut self, now: Now, message: &ExchangeMessage<'_>) -> Result<(), Code> {
         let Some(pull) = &self.pull else { return Err(code::PULL_STATE) };
-        let Step::AwaitM4 { nr, policy, .. } = &pull.step else { return Err(code::PULL_STATE) };
+        let Step::AwaitM4 { nr, policy, received, .. } = &pull.step else { return Err(code::PULL_STATE) };
         let ignore = self.behaviour.has(Defect::GmHash4Unchecked);
         // REQ GDOI-PULL-050
         let opened = self.open(message, PullHash::Four { ni: &pull.ni, nr }, ignore)?;
@@ -223,7 +223,7 @@ impl GroupMember {
         if policy.kek.is_some() && sequence.is_none() && !self.behaviour.has(Defect::GmMissingSeqAccepted) {
             return Err(code::SEQ_MISSING);
         }
-        let (policy, server) = (policy.as_ref().clone(), pull.server);
+        let (policy, server, received) = (policy.as_ref().clone(), pull.server, *received);
         let keys = read_kd(kd.body, &policy, None, now, self.rules(server, true));
         drop(payloads);
         drop(opened);
@@ -232,6 +232,7 @@ impl GroupMember {
             Ok(keys) => {
                 let sequence = sequence.map_or(0, |sequence| sequence.0);
                 self.install(now, message, &policy, keys, sequence);
+                self.adopt_data(&policy, received);
                 Ok(())
             }
             Err(code) => {

@@ -190,7 +190,15 @@ impl GroupMember {
     /// Does what a PUSH asks for that passed every check: completely or not at all.
     fn accept_push(&mut self, now: Now, message: &UnboundMessage<'_>, kek: &RekeySa, push: ReceivedPush) {
         let sequence = push.sequence;
-        let plan = match self.plan(now, kek, push) {
+        let judged = self.plan(now, kek, push).and_then(|plan| {
+            let policy = plan.policy.as_ref();
+            policy.map_or(Ok(()), |policy| self.judge_pseudotime(now.mono, policy)).map_err(|old| {
+                self.pseudotime_refused(now, &old);
+                code::PUSH_PSEUDOTIME
+            })?;
+            Ok(plan)
+        });
+        let plan = match judged {
             Ok(plan) => plan,
             Err(code) => {
                 self.bad_message(code);
@@ -326,6 +334,7 @@ impl GroupMember {
             if self.behaviour.has(Defect::GmNewSaInactive) {
                 self.sadb.forget_new(&installed);
             }
+            self.follow_data(now, policy);
         }
         for spi in &installed {
             self.announce_sa(now, *spi);

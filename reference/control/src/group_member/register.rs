@@ -84,6 +84,11 @@ impl GroupMember {
 
     /// Begins a registration, unless one is going on. Keys stay until new ones are there.
     pub(super) fn start_registration(&mut self, now: Now, reason: &'static str) {
+        self.start_registration_at(now, reason, 0);
+    }
+
+    /// Begins a registration with the n-th server; those in front of it come last.
+    pub(super) fn start_registration_at(&mut self, now: Now, reason: &'static str, first: usize) {
         if self.registration.is_busy() || self.registration.stage == Stage::Stopped || self.deaf {
             return;
         }
@@ -96,6 +101,10 @@ impl GroupMember {
         }
         // The order of the configuration is the order of preference.
         self.registration.left = (0..self.config.servers.len()).collect();
+        let count = self.registration.left.len();
+        if count > 0 {
+            self.registration.left.rotate_left(first % count);
+        }
         if self.behaviour.has(Defect::GmServerOrderIgnored) {
             self.registration.left = self.registration.left.iter().rev().copied().collect();
         }

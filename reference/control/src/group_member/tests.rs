@@ -372,3 +372,53 @@ fn the_sequence_only_ever_rises() {
     kek.accept(u32::MAX);
     assert!(takes(&kek, Compat::NONE).is_empty(), "no wrap");
 }
+
+#[test]
+fn a_data_policy_is_judged_as_a_whole() {
+    use hallmark_wire::gdoi::{DataPolicy, ReplayPolicy};
+    let time = |window| Some(ReplayPolicy { method: ReplayPolicy::TIME, window });
+    let right = DataPolicy { replay: time(4), pseudotime: Some(7), ..DataPolicy::default() };
+    let read = |pull: bool, attributes: Vec<Attribute>| {
+        Reader { pull, ..Reader::new() }
+            .sa(&sa_of(Some(sak()), Some(attributes), vec![sat()]))
+            .map(|policy| policy.data)
+    };
+    let judged = |policy: DataPolicy| read(true, policy.attributes()).map(|data| data.pseudotime);
+    assert_eq!(judged(right), Ok(Some(7)));
+    assert_eq!(judged(DataPolicy { pseudotime: None, ..right }), Err(code::GAP_PSEUDOTIME));
+    assert!(read(false, DataPolicy { pseudotime: None, ..right }.attributes()).is_ok(), "a PUSH may leave it out");
+    let d3p = DataPolicy { d3p_type: Some(1), d3p_window_ms: Some(5_000), ..DataPolicy::default() };
+    assert!(judged(d3p).is_ok());
+    for wrong in [
+        DataPolicy { replay: time(0), ..right },
+        DataPolicy { replay: Some(ReplayPolicy { method: 9, window: 64 }), ..right },
+        DataPolicy { replay: Some(ReplayPolicy { method: ReplayPolicy::COUNTER, window: 16 }), ..right },
+        DataPolicy { direction: Some(9), ..right },
+        DataPolicy { replay: right.replay, ..d3p },
+        DataPolicy { d3p_type: Some(2), ..d3p },
+        DataPolicy { d3p_type: None, ..d3p },
+        DataPolicy { d3p_window_ms: Some(0), ..d3p },
+    ] {
+        assert_eq!(judged(wrong), Err(code::GAP_REPLAY), "{wrong:?}");
+    }
+    let mut twice = right.attributes();
+    twice.extend(right.attributes());
+    assert_eq!(read(true, twice), Err(code::GAP_FORM));
+    assert_eq!(read(true, vec![Attribute::basic(gap_attr::REPLAY, 2)]), Err(code::GAP_FORM));
+}
+
+#[test]
+fn a_bypass_is_an_entry_of_the_list_and_no_sa() {
+    use hallmark_wire::gdoi::Bypass;
+    let deny = |src: &str, dst: &str| {
+        let of = |ip: &str| Selector::from_ip(ip.parse().unwrap());
+        SaAttribute::Tek(SaTek::bypass(Bypass { ip_protocol: 6, src: of(src), dst: of(dst) }))
+    };
+    let mut sa = sa_of(Some(sak()), None, vec![sat()]);
+    sa.attributes.insert(1, deny("10.0.0.1", "10.0.0.2"));
+    let policy = Reader::new().sa(&sa).unwrap();
+    assert_eq!((policy.teks.len(), policy.acl.len()), (1, 2));
+    assert_eq!(policy.acl.iter().map(|entry| entry.spi).collect::<Vec<_>>(), [None, Some(0x1_0000)]);
+    sa.attributes.insert(1, deny("10.0.0.1", "2001:db8::1"));
+    assert_eq!(Reader::new().sa(&sa).err(), Some(code::SAT_SELECTOR));
+}

@@ -77,7 +77,7 @@ impl KeyServer {
         if config.id != id {
             return Err(CommandError::NoGroup(config.id));
         }
-        config.validate(&self.config.phase1.allow_weak, self.config.test.short_lifetimes)?;
+        config.validate(&self.config.phase1.allow_weak, &self.config.test)?;
         let group = self.groups.get_mut(&id).ok_or(CommandError::NoGroup(id))?;
         // Who may join is a matter of now; what members use is a matter of the next rekey.
         group.config.members.clone_from(&config.members);

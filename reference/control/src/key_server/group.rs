@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hallmark_core::{Duration, Instant, Rng};
+use hallmark_core::{Duration, Instant, Pseudotime, Rng};
 use hallmark_crypto::gdoi::kek_key_len;
 use hallmark_crypto::{CipherAlg, HashAlg, Secret, SigningKey};
 use hallmark_wire::isakmp::Identification;
 
 use crate::behaviour::{Behaviour, Defect};
+use crate::config::data::group_tag;
 use crate::config::{Compat, GroupConfig, TekConfig, Transport};
 use crate::ike::Path;
 use crate::lkh::Tree;
@@ -127,6 +128,10 @@ pub(super) struct Group {
     /// Members that silence removed; a faulty server keeps them out.
     pub(super) banned: BTreeSet<MemberKey>,
     pub(super) counters: Counters,
+    /// When the pseudotime of the group started, with its first registration.
+    pub(super) clock: Option<Pseudotime>,
+    /// What the latest registration was told, for a faulty server that does not look at its clock again.
+    pub(super) told_pseudotime: u64,
 }
 
 impl Kek {
@@ -158,7 +163,30 @@ impl Group {
             authorized: BTreeSet::new(),
             banned: BTreeSet::new(),
             counters: Counters::default(),
+            clock: None,
+            told_pseudotime: 0,
         }
+    }
+
+    /// Gives the pseudotime, which runs with the monotonic clock; 0 before the first registration.
+    pub(super) fn pseudotime(&self, now: Instant) -> u64 {
+        self.clock.map_or(0, |clock| clock.at(now))
+    }
+
+    /// Starts the clock of the group unless it runs.
+    pub(super) fn start_clock(&mut self, now: Instant) {
+        let clock = *self.clock.get_or_insert(Pseudotime::new(0, now));
+        self.told_pseudotime = clock.at(now);
+    }
+
+    /// Tells whether the place of the entries matters, so that the access list makes sense only as a whole.
+    pub(super) fn lists_whole(&self) -> bool {
+        self.teks
+            .iter()
+            .filter(|tek| !tek.replaced)
+            .map(|tek| &tek.config)
+            .chain(&self.config.teks)
+            .any(TekConfig::denies)
     }
 
     pub(super) fn find_member(&self, key: &MemberKey) -> Option<MemberId> {
@@ -272,8 +300,10 @@ impl Group {
         let config = self.config.teks.get(policy)?.clone();
         let (encryption, integrity) = config.transform.key_lengths();
         // REQ GDOI-PL-046: unique in the group and above the reserved values.
+        let tag = self.config.data.group_spis.then(|| u32::from(group_tag(self.config.id)) << 16);
         let spi = loop {
-            let spi = rng.next_u32();
+            let drawn = rng.next_u32();
+            let spi = tag.map_or(drawn, |tag| tag | (drawn & 0xffff));
             if spi > 255 && self.teks.iter().all(|tek| tek.spi != spi) {
                 break spi;
             }

@@ -2,17 +2,18 @@
 
 use std::net::SocketAddr;
 
-use hallmark_core::{Duration, Instant};
+use hallmark_core::{Duration, Instant, Pseudotime, UnixTime};
 use hallmark_wire::gdoi::{
-    Dialect, Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhUpdate, SaAttribute, SaKek, SaTek, Selector, TekBody,
-    gap_attr, kd_type, kek_attr, kek_key, lkh_key, sid_key, tek_attr, tek_key,
+    Bypass, DataPolicy, Dialect, Gap, GdoiSa, IpsecTek, KeyDownload, KeyPacket, LkhUpdate, ReplayPolicy, SaAttribute,
+    SaKek, SaTek, Selector, TekBody, gap_attr, kd_type, kek_attr, kek_key, lkh_key, sid_key, tek_attr, tek_key,
 };
 use hallmark_wire::isakmp::{Attribute, Attributes, Delete};
 
 use super::group::{Group, Kek, Tek};
 use crate::behaviour::{Behaviour, Defect, Variant};
+use crate::config::data::ReplayMethod;
 use crate::config::transform::PROTO_ESP;
-use crate::config::{Compat, DataTransform, EncapsulationMode, GroupConfig, SaDirection, Transport};
+use crate::config::{Ace, Compat, DataTransform, EncapsulationMode, GroupConfig, SaDirection, Transport};
 
 /// Gives the dialect that a peer speaks.
 pub(crate) fn dialect(compat: Compat, behaviour: &Behaviour) -> Dialect {
@@ -30,6 +31,7 @@ pub(crate) fn dialect(compat: Compat, behaviour: &Behaviour) -> Dialect {
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
+    pub(super) wall: UnixTime,
     /// The address that PUSH messages come from.
     pub(super) server: SocketAddr,
     /// The member, for a PULL.
@@ -62,9 +64,11 @@ pub(super) fn sa_body(context: Context<'_>, kek: Option<&Kek>, gap: Option<Gap>,
     if let Some(gap) = gap {
         attributes.push(SaAttribute::Gap(gap));
     }
-    for tek in teks {
-        attributes.extend(sats(context, tek).into_iter().map(SaAttribute::Tek));
+    let mut list: Vec<SaTek> = teks.iter().flat_map(|tek| sats(context, tek)).collect();
+    if context.has(Defect::KsDenyOrderLost) {
+        list.sort_by_key(|sat| matches!(sat.body, TekBody::Bypass(_)));
     }
+    attributes.extend(list.into_iter().map(SaAttribute::Tek));
     // REQ FRAG-009
     if context.has(Defect::KsPolicyTruncated) {
         attributes.truncate(24);
@@ -142,7 +146,7 @@ fn sak(context: Context<'_>, kek: &Kek) -> SaKek {
     SaKek { protocol: 17, src, dst, spi: kek.spi, attributes }
 }
 
-/// Writes one TEK: one SAT for each entry of its access list.
+/// Writes one TEK: one SAT for each entry of its access list. A deny entry goes with the newest TEK of its policy.
 // REQ GDOI-PL-045 GDOI-PL-046
 fn sats(context: Context<'_>, tek: &Tek) -> Vec<SaTek> {
     let wire = tek.config.transform.to_wire();
@@ -187,25 +191,95 @@ fn sats(context: Context<'_>, tek: &Tek) -> Vec<SaTek> {
     if context.has(Defect::KsGroupDescriptionSent) {
         attributes.push(Attribute::basic(tek_attr::GROUP_DESCRIPTION, 14));
     }
-    tek.config
-        .acl
-        .iter()
-        .map(|ace| SaTek {
+    let bypassed = !tek.replaced && !context.has(Defect::KsDenyLeftOut);
+    let entries = tek.config.acl.iter().filter(|ace| ace.permit || bypassed);
+    let sat = |ace: &Ace| {
+        let src = Selector::from_subnet(ace.src.network, ace.src.bits).with_port(ace.src_port);
+        let dst = Selector::from_subnet(ace.dst.network, ace.dst.bits).with_port(ace.dst_port);
+        if !ace.permit {
+            return SaTek::bypass(Bypass { ip_protocol: ace.ip_protocol, src, dst });
+        }
+        SaTek {
             protocol_id: wire.protocol_id,
             body: TekBody::Ipsec(IpsecTek {
                 ip_protocol: ace.ip_protocol,
-                src: Selector::from_subnet(ace.src.network, ace.src.bits).with_port(ace.src_port),
-                dst: Selector::from_subnet(ace.dst.network, ace.dst.bits).with_port(ace.dst_port),
+                src,
+                dst,
                 transform_id: wire.transform_id,
                 spi: tek.spi,
                 attributes: attributes.clone(),
             }),
-        })
-        .collect()
+        }
+    };
+    entries.map(sat).collect()
 }
 
-/// Writes the policy of the whole group; `shorten` is the lifetime that replaced SAs keep.
-pub(super) fn gap(config: &GroupConfig, shorten: Option<Duration>) -> Option<Gap> {
+/// Says which delays a policy announces.
+#[derive(Clone, Copy)]
+pub(super) enum Delays {
+    /// None: the message brings no TEK.
+    None,
+    /// Those of the configuration, or less when replaced SAs keep only this lifetime.
+    Configured(Option<Duration>),
+}
+
+/// Writes the policy of the whole group.
+pub(super) fn gap(context: Context<'_>, group: &Group, delays: Delays) -> Option<Gap> {
+    let mut attributes = match delays {
+        Delays::None => Attributes(Vec::new()),
+        Delays::Configured(shorten) => delay_attributes(&group.config, shorten),
+    };
+    attributes.0.extend(data_policy(context, group).attributes());
+    (!attributes.is_empty()).then_some(Gap { attributes })
+}
+
+/// Gives what members need to know about the data plane; nothing that the configuration does not ask for.
+fn data_policy(context: Context<'_>, group: &Group) -> DataPolicy {
+    let config = &group.config.data;
+    let mut policy = DataPolicy::default();
+    match config.replay {
+        ReplayMethod::None => {}
+        ReplayMethod::Counter { window } => {
+            policy.replay = Some(ReplayPolicy { method: ReplayPolicy::COUNTER, window });
+        }
+        ReplayMethod::Time { .. } if context.has(Defect::TbarCounterCollision) => {
+            policy.replay = Some(ReplayPolicy { method: ReplayPolicy::COUNTER, window: 64 });
+        }
+        ReplayMethod::Time { window_secs } => {
+            policy.replay = Some(ReplayPolicy { method: ReplayPolicy::TIME, window: window_secs });
+            policy.pseudotime = pseudotime(context, group);
+        }
+    }
+    if let Some(window) = config.d3p {
+        policy.d3p_type = Some(DataPolicy::D3P_POSIX);
+        policy.d3p_window_ms = Some(u32::try_from(window.as_millis()).unwrap_or(u32::MAX));
+    }
+    let told = context.is_pull() || !context.has(Defect::KsReceiveOnlyMissingInPush);
+    if config.receive_only && told {
+        policy.direction = Some(DataPolicy::RECEIVE_ONLY);
+    }
+    policy
+}
+
+/// Gives the pseudotime to announce, in ticks.
+fn pseudotime(context: Context<'_>, group: &Group) -> Option<u64> {
+    let push = !context.is_pull();
+    if push && context.has(Defect::KsPseudotimeMissingInPush) {
+        return None;
+    }
+    if context.has(Defect::KsPseudotimeZero) {
+        return Some(0);
+    }
+    if context.has(Defect::KsPseudotimeWallclock) {
+        return Some(u64::try_from(context.wall.0).unwrap_or(0) / Pseudotime::TICK_NANOS);
+    }
+    if push && context.has(Defect::KsPseudotimeFrozen) {
+        return Some(group.told_pseudotime);
+    }
+    Some(group.pseudotime(context.now))
+}
+
+fn delay_attributes(config: &GroupConfig, shorten: Option<Duration>) -> Attributes {
     let mut attributes = Attributes(Vec::new());
     if config.atd_secs != 0 {
         attributes.push(Attribute::basic(gap_attr::ACTIVATION_TIME_DELAY, config.atd_secs));
@@ -218,7 +292,7 @@ pub(super) fn gap(config: &GroupConfig, shorten: Option<Duration>) -> Option<Gap
     if deactivation != 0 {
         attributes.push(Attribute::basic(gap_attr::DEACTIVATION_TIME_DELAY, deactivation));
     }
-    (!attributes.is_empty()).then_some(Gap { attributes })
+    attributes
 }
 
 /// Says which keys a KD payload carries.

@@ -9,7 +9,7 @@ use hallmark_wire::isakmp::{
 };
 
 use super::group::{Generation, Group, Kek, Member, MemberKey, Tek};
-use super::policy::{self, Context, Keys};
+use super::policy::{self, Context, Delays, Keys};
 use super::{KeyServer, Timer};
 use crate::behaviour::{Defect, Variant};
 use crate::code;
@@ -291,6 +291,10 @@ impl KeyServer {
             early_sids = group.take_sids(1, &self.behaviour);
         }
         self.prepare_generation(now.mono, group_id);
+        if let Some(group) = self.groups.get_mut(&group_id) {
+            // The policy goes out with M2, so this is when the clock must run.
+            group.start_clock(now.mono);
+        }
         let Some(group) = self.groups.get(&group_id) else { return };
         let context = self.context(now, Some(peer));
         let next_generation = group.next.is_some();
@@ -300,7 +304,7 @@ impl KeyServer {
         } else {
             teks
         };
-        let gap = policy::gap(&group.config, None);
+        let gap = policy::gap(context, group, Delays::Configured(None));
         let sa = policy::sa_body(context, kek, gap, &teks);
         let offer =
             Offer { kek: kek.map(|kek| kek.spi), teks: teks.iter().map(|tek| tek.spi).collect(), next_generation };
@@ -683,6 +687,7 @@ impl KeyServer {
     fn context<'a>(&'a self, now: Now, peer: Option<&Peer>) -> Context<'a> {
         Context {
             now: now.mono,
+            wall: now.wall,
             server: self.push_source(),
             member: peer.map(|peer| peer.path.peer),
             compat: peer.map_or(Compat::NONE, |peer| peer.compat),
@@ -734,11 +739,16 @@ impl KeyServer {
     }
 }
 
-/// Gives the keys that the next M2 announces.
+/// Gives the keys that the next M2 announces, in the order of the configuration, the newest of each policy first: the
+/// access list of the group is made of theirs, one behind the other.
 fn offered(group: &Group, now: Instant) -> (Option<&Kek>, Vec<&Tek>) {
     match &group.next {
         Some(Generation { kek, teks }) => (kek.as_ref(), teks.iter().collect()),
-        None => (group.kek.as_ref(), group.live_teks(now).collect()),
+        None => {
+            let mut teks: Vec<&Tek> = group.live_teks(now).collect();
+            teks.sort_by_key(|tek| tek.policy);
+            (group.kek.as_ref(), teks)
+        }
     }
 }
 

@@ -192,13 +192,17 @@ impl KeyServer {
         for tek in &fresh {
             self.announce_tek(now.mono, id, tek);
         }
-        let repeated = if self.behaviour.varies(Variant::KsPushRepeatsPolicy) {
-            let group = self.groups.get(&id)?;
-            group.live_teks(now.mono).filter(|tek| tek.replaced).cloned().collect()
-        } else {
-            Vec::new()
-        };
-        fresh.extend(repeated);
+        let group = self.groups.get(&id)?;
+        let brought: Vec<u32> = fresh.iter().map(|tek| tek.spi).collect();
+        if self.behaviour.varies(Variant::KsPushRepeatsPolicy) {
+            fresh.extend(group.live_teks(now.mono).filter(|tek| tek.replaced).cloned());
+        }
+        if group.lists_whole() {
+            // With deny entries the order over all TEKs matters, so those that are not due are told again.
+            let others = group.live_teks(now.mono).filter(|tek| !tek.replaced && !brought.contains(&tek.spi));
+            fresh.extend(others.cloned());
+            fresh.sort_by_key(|tek| (tek.policy, tek.replaced));
+        }
         let content = if renewal.old == Old::Delete { "replace" } else { "tek" };
         let content = Content { deletes, teks: fresh, shorten, scheduled: renewal.scheduled, ..Content::new(content) };
         self.push(now, id, content)

@@ -9,7 +9,7 @@ use hallmark_core::{Duration, Instant, Now};
 use hallmark_wire::gdoi::LkhUpdate;
 
 use super::group::{Kek, MemberId, RING, Tek};
-use super::policy::{self, Context, Keys};
+use super::policy::{self, Context, Delays, Keys};
 use super::{CommandReply, KeyServer, Timer};
 use crate::behaviour::Defect;
 use crate::config::{AckPolicy, Compat, Transport};
@@ -277,8 +277,14 @@ impl KeyServer {
     ) -> Option<Vec<u8>> {
         let group = self.groups.get(&id)?;
         let behaviour = self.behaviour.clone();
-        let context =
-            Context { now: now.mono, server: self.push_source(), member: None, compat, behaviour: &behaviour };
+        let context = Context {
+            now: now.mono,
+            wall: now.wall,
+            server: self.push_source(),
+            member: None,
+            compat,
+            behaviour: &behaviour,
+        };
         // Peers of the 2011 implementation repeat the KEK in every PUSH.
         let repeats = compat.has(Compat::SAK_IN_TEK_PUSH) && !content.teks.is_empty();
         let announced = content.kek.as_ref().or_else(|| repeats.then_some(kek));
@@ -301,7 +307,8 @@ impl KeyServer {
         let (sa, kd) = if announced.is_none() && teks.is_empty() {
             (None, None)
         } else {
-            let gap = if teks.is_empty() { None } else { policy::gap(&group.config, content.shorten) };
+            let delays = if teks.is_empty() { Delays::None } else { Delays::Configured(content.shorten) };
+            let gap = policy::gap(context, group, delays);
             let sak = announced.filter(|_| !behaviour.has(Defect::KsKekPushWithoutSak));
             let sa = (sak.is_some() || !teks.is_empty()).then(|| policy::sa_body(context, sak, gap, &teks));
             (sa, Some(policy::kd_body(context, &keys)))

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use hallmark_core::Instant;
+use hallmark_core::{Instant, Pseudotime};
 
 use super::KeyServer;
 use super::group::{Group, Kek, Member};
 use super::rekey::transport_name;
+use crate::config::data::ReplayMethod;
 use crate::status::{
     CommonStatus, GroupStatus, KekStatus, KsStatus, MemberStatus, Phase1Status, SidStatus, TekStatus, limits_table,
 };
@@ -77,7 +78,20 @@ impl KeyServer {
             registrations: group.counters.registrations,
             policy_pending: group.pending.is_some(),
             lkh: group.tree.is_some(),
+            replay: replay_name(group),
+            pseudotime_secs: group.clock.map(|clock| Pseudotime::secs(clock.at(now))),
+            receive_only: group.config.data.receive_only,
         }
+    }
+}
+
+fn replay_name(group: &Group) -> String {
+    let data = &group.config.data;
+    match (data.replay, data.d3p) {
+        (ReplayMethod::Counter { window }, _) => format!("counter, {window} packets"),
+        (ReplayMethod::Time { window_secs }, _) => format!("time, {window_secs} s"),
+        (ReplayMethod::None, Some(window)) => format!("d3p, {} ms", window.as_millis()),
+        (ReplayMethod::None, None) => "none".to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod acks;
 mod compat;
+mod data;
 mod keys;
 mod registration;
 mod rekey;

@@ -1,7 +1,7 @@
 //! Registration: the four messages, authorization, loss, failover, and registering again.
 
 use hallmark_control::behaviour::{Defect, Variant};
-use hallmark_control::config::{AckPolicy, Compat};
+use hallmark_control::config::{AckPolicy, Compat, TestConfig};
 use hallmark_control::{EventKind, GmCommand, KsCommand};
 use hallmark_core::{Instant, Limits};
 use hallmark_wire::isakmp::{ExchangeType, Header};
@@ -354,18 +354,18 @@ fn a_configuration_says_what_is_wrong_with_it() {
     let wrong = |change: fn(&mut hallmark_control::config::GroupConfig)| {
         let mut config = group();
         change(&mut config);
-        config.validate(&[], false).unwrap_err().to_string()
+        config.validate(&[], &TestConfig::default()).unwrap_err().to_string()
     };
     assert!(wrong(|group| group.teks[0].lifetime = secs(100)).contains("group[1234].tek[0].lifetime_secs"));
     assert!(wrong(|group| group.teks = vec![tek("3des", Some("hmac-sha1"), 900)]).contains("allow_weak"));
     assert!(wrong(|group| group.teks = vec![tek("aes128-gcm16", None, 900)]).contains("sids"));
-    assert!(wrong(|group| group.teks[0].acl = vec!["deny ip any any".parse().unwrap()]).contains("deny"));
+    assert!(wrong(|group| group.teks[0].acl = vec!["deny ip any any".parse().unwrap()]).contains("permit"));
     assert!(wrong(|group| group.teks[0].acl.clear()).contains("acl"));
     assert!(wrong(|group| group.signing_key = Some(key("rsa1024-a"))).contains("rsa1024"));
     assert!(wrong(|group| group.sid_bits = Some(33)).contains("sids.bits"));
     assert!(wrong(|group| (group.kek, group.teks) = (None, Vec::new())).contains("KEK"));
     assert!(wrong(|group| (group.kek, group.lkh) = (None, true)).contains("lkh"));
-    assert!(group().validate(&[], false).is_ok());
+    assert!(group().validate(&[], &TestConfig::default()).is_ok());
     let mut config = gm_config(0);
     config.servers.clear();
     assert!(config.validate().is_err());
