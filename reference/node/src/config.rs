@@ -5,6 +5,7 @@
 //! `serde` and refuses unknown names; `map` turns it into the plain values of `hallmark_control::config`. A mistake
 //! is told with file, line, column, what is allowed, and the nearest known name.
 
+mod data;
 mod error;
 mod identity;
 mod locate;
@@ -20,6 +21,7 @@ use hallmark_control::config::GroupConfig;
 use hallmark_control::{GmConfig, KsConfig};
 use hallmark_core::Limits;
 
+pub use data::{DataSetup, PortKind, PortSetup};
 pub use error::ConfigError;
 pub use identity::parse_identity;
 
@@ -32,6 +34,8 @@ pub struct Setup<C> {
     pub limits: Limits,
     /// Configures the process.
     pub process: ProcessConfig,
+    /// The data plane of a group member; absent: control plane only.
+    pub data: Option<DataSetup>,
 }
 
 /// Configures the process around a machine.

@@ -67,7 +67,7 @@ pub enum NodeError {
 /// # Errors
 /// When it cannot start: nothing has been sent then.
 pub fn run_ks(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
-    let Setup { mut machine, limits, process } = config::ks_from_file(path)?;
+    let Setup { mut machine, limits, process, .. } = config::ks_from_file(path)?;
     run(&process, options, |rng, now, bound| {
         for address in &mut machine.listen {
             *address = bound.of(*address);
@@ -87,7 +87,7 @@ pub fn run_ks(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
 /// # Errors
 /// When it cannot start: nothing has been sent then.
 pub fn run_gm(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
-    let Setup { mut machine, limits, process } = config::gm_from_file(path)?;
+    let Setup { mut machine, limits, process, .. } = config::gm_from_file(path)?;
     run(&process, options, |rng, now, bound| {
         machine.listen = bound.of(machine.listen);
         Ok(GroupMember::new(machine, limits, rng, now)?)

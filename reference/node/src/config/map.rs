@@ -4,24 +4,27 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use hallmark_control::behaviour::{Behaviour, Defect, Variant};
+use hallmark_control::config::data::{DataConfig, ReplayMethod};
 use hallmark_control::config::{
     Ace, Compat, ConfigError as Mistake, GroupConfig, KekConfig, MembershipConfig, PeerConfig, Prefix, RekeyConfig,
     ReregisterConfig, ServerConfig, TekConfig, TestConfig, Transport,
 };
+use hallmark_control::data::GroupDirection;
 use hallmark_control::ike::{Credentials, IkeConfig, IkeConfigError, PeerRule, Retransmit};
 use hallmark_control::{GmConfig, KsConfig};
 use hallmark_core::{Duration, Limits};
 use hallmark_crypto::Secret;
 use hallmark_crypto::cert::TrustStore;
+use hallmark_datapath as plane;
 use hallmark_wire::isakmp::Identification;
 
 use super::error::nearest;
-use super::names::{self, CompatSwitch, NetAddress, TransportKind};
+use super::names::{self, CompatSwitch, NetAddress, ReplayKind, TransportKind};
 use super::text::{
     GmFile, GroupTable, IdentityTable, KekTable, KsFile, LimitsTable, MembershipTable, PeerTable, Phase1Table,
-    RekeyTable, ReregisterTable, RetransmitTable, ServerTable, TekTable, TestTable,
+    RekeyTable, ReplayTable, ReregisterTable, RetransmitTable, ServerTable, TekTable, TestTable,
 };
-use super::{ProcessConfig, Setup, Source, identity, material};
+use super::{ProcessConfig, Setup, Source, data, identity, material};
 
 type Mapped<T> = Result<T, Mistake>;
 
@@ -47,13 +50,14 @@ pub(super) fn key_server(file: KsFile, source: &Source) -> Mapped<Setup<KsConfig
     let machine = KsConfig { listen, phase1, peers, groups, test };
     machine.phase1.validate().map_err(phase1_mistake)?;
     machine.validate()?;
-    Ok(Setup { machine, limits, process })
+    Ok(Setup { machine, limits, process, data: None })
 }
 
 pub(super) fn group_member(file: GmFile, source: &Source) -> Mapped<Setup<GmConfig>> {
     schema(&file.schema, "hallmark.gm/1")?;
     let NetAddress(listen) = file.listen;
     let test = test_config(&file.test)?;
+    let data = file.data.map(|table| data::setup(table, listen.ip(), plane_behaviour(&file.test))).transpose()?;
     let mut phase1 = phase1_config(file.phase1, file.identity, source)?;
     phase1.accept = false;
     phase1.nat_t_port = file.nat_t_port;
@@ -70,7 +74,7 @@ pub(super) fn group_member(file: GmFile, source: &Source) -> Mapped<Setup<GmConf
     let machine = GmConfig { listen, phase1, servers, group, test };
     machine.phase1.validate().map_err(phase1_mistake)?;
     machine.validate()?;
-    Ok(Setup { machine, limits, process })
+    Ok(Setup { machine, limits, process, data })
 }
 
 /// Maps one group that stands alone.
@@ -274,6 +278,11 @@ fn group_of(table: GroupTable, source: &Source, place: &str, port: u16) -> Mappe
         kek,
         rekey: rekey_config(table.rekey.as_ref(), &format!("{place}.rekey"))?,
         teks,
+        data: DataConfig {
+            receive_only: table.direction.is_some_and(|direction| direction.0 == GroupDirection::ReceiveOnly),
+            group_spis: table.group_spis,
+            ..replay_config(table.replay.as_ref(), &format!("{place}.replay"))?
+        },
         ..usual
     })
 }
@@ -324,6 +333,36 @@ fn rekey_config(table: Option<&RekeyTable>, place: &str) -> Mapped<RekeyConfig> 
     })
 }
 
+/// Reads method and window of the protection against replayed data; whether they go together is judged with the group.
+fn replay_config(table: Option<&ReplayTable>, place: &str) -> Mapped<DataConfig> {
+    let Some(table) = table else { return Ok(DataConfig::default()) };
+    let needs = |what: &str| Mistake::new(place, format!("needs `window`, {what}"));
+    let too_large = |_| Mistake::new(format!("{place}.window"), "is far too large");
+    let short = |window: u32| u16::try_from(window).map_err(too_large);
+    let mut d3p = table.d3p_window_ms;
+    let replay = match (table.method.0, table.window) {
+        (ReplayKind::None, None) => ReplayMethod::None,
+        (ReplayKind::None, Some(_)) => {
+            return Err(Mistake::new(format!("{place}.window"), "means nothing with `method = \"none\"`"));
+        }
+        (ReplayKind::Counter, Some(window)) => ReplayMethod::Counter { window: short(window)? },
+        (ReplayKind::Counter, None) => return Err(needs("a number of packets from 32 to 1024")),
+        (ReplayKind::Time, Some(window)) => ReplayMethod::Time { window_secs: short(window)? },
+        (ReplayKind::Time, None) => return Err(needs("a number of seconds from 1 to 100")),
+        (ReplayKind::D3p, Some(_)) if d3p.is_some() => {
+            return Err(Mistake::new(format!("{place}.d3p_window_ms"), "stands beside `window` already"));
+        }
+        (ReplayKind::D3p, window) => {
+            d3p = d3p.or(window);
+            if d3p.is_none() {
+                return Err(needs("a number of milliseconds from 1000 to 100000"));
+            }
+            ReplayMethod::None
+        }
+    };
+    Ok(DataConfig { replay, d3p: d3p.map(|ms| Duration::from_millis(ms.into())), ..DataConfig::default() })
+}
+
 fn tek_config(table: &TekTable, place: &str) -> Mapped<TekConfig> {
     let transform = names::transform(table.protocol.0, &table.transform, table.auth.map(|auth| auth.0))
         .map_err(|(key, problem)| Mistake::new(format!("{place}.{key}"), problem))?;
@@ -364,6 +403,7 @@ fn membership(table: MembershipTable) -> Mapped<MembershipConfig> {
         unrequested_acks: table.unrequested_acks.0,
         reregister: reregister(table.reregister.as_ref(), usual.reregister),
         multicast_interface,
+        recovery_interval: table.recovery_interval_secs.map(secs),
         ..usual
     })
 }
@@ -379,14 +419,28 @@ fn reregister(table: Option<&ReregisterTable>, usual: ReregisterConfig) -> Rereg
     }
 }
 
+/// Reads the switches. Each name belongs to the machine, to its data plane or (where one fault shows in both) to both;
+/// names of the data plane are fine in the configuration of a node without one.
 fn test_config(table: &TestTable) -> Mapped<TestConfig> {
     let defects = Defect::ALL.iter().map(|defect| defect.name());
     let variants = Variant::ALL.iter().map(|variant| variant.name());
-    known("defect", &table.defects, "test.defects", defects)?;
-    known("variant", &table.variants, "test.variants", variants)?;
-    let behaviour = Behaviour::from_names(&table.defects, &table.variants)
-        .map_err(|error| Mistake::new("test", error.to_string()))?;
+    let plane_defects = plane::Defect::ALL.iter().map(|defect| defect.name());
+    let plane_variants = plane::Variant::ALL.iter().map(|variant| variant.name());
+    known("defect", &table.defects, "test.defects", defects.chain(plane_defects))?;
+    known("variant", &table.variants, "test.variants", variants.chain(plane_variants))?;
+    let defects = table.defects.iter().filter_map(|name| Defect::from_name(name));
+    let variants = table.variants.iter().filter_map(|name| Variant::from_name(name));
+    let behaviour = defects.fold(Behaviour::conforming(), Behaviour::with_defect);
+    let behaviour = variants.fold(behaviour, Behaviour::with_variant);
     Ok(TestConfig { behaviour, short_lifetimes: table.short_lifetimes, export_keys: table.export_keys })
+}
+
+/// Gives the switches of the data plane; every name was found to be one of some kind before.
+fn plane_behaviour(table: &TestTable) -> plane::Behaviour {
+    let defects = table.defects.iter().filter_map(|name| plane::Defect::from_name(name));
+    let variants = table.variants.iter().filter_map(|name| plane::Variant::from_name(name));
+    let behaviour = defects.fold(plane::Behaviour::conforming(), plane::Behaviour::with_defect);
+    variants.fold(behaviour, plane::Behaviour::with_variant)
 }
 
 /// Refuses the first name that is in no list, and tells the nearest three of the list, which is far too long to show.

@@ -4,10 +4,14 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use hallmark_control::config::{AckPolicy, AuthAlg, Compat, DataTransform, EncapsulationMode, EspCipher, SaDirection};
+use hallmark_control::data::GroupDirection;
 use hallmark_control::ike::Suite;
 use hallmark_control::vendor::Version;
 use hallmark_crypto::{CipherAlg, HashAlg};
+use hallmark_datapath::{Backend, Df, Ecn, FailMode, FragmentWhere, Ttl};
 use serde::{Deserialize, Deserializer, de::Error};
+
+use super::data::PortKind;
 
 /// Declares a newtype whose value is one of a list of names.
 macro_rules! named {
@@ -62,6 +66,24 @@ named! {
     TransportName(TransportKind) = "transport", &[
         (TransportKind::Unicast, "unicast"), (TransportKind::Multicast, "multicast"),
     ];
+    TtlName(Ttl) = "ttl", &[(Ttl::Decrement, "decrement"), (Ttl::Keep, "keep")];
+    DfName(Df) = "df", &[(Df::Copy, "copy"), (Df::Set, "set"), (Df::Clear, "clear")];
+    EcnName(Ecn) = "ecn", &[(Ecn::Normal, "normal"), (Ecn::Compatibility, "compatibility")];
+    FragmentName(FragmentWhere) = "fragment", &[(FragmentWhere::Before, "before"), (FragmentWhere::After, "after")];
+    FailName(FailMode) = "fail mode", &[(FailMode::Open, "open"), (FailMode::Close, "close")];
+    BackendName(Backend) = "backend", &[
+        (Backend::Auto, "auto"), (Backend::Portable, "portable"), (Backend::Ring, "ring"), (Backend::Batch, "batch"),
+    ];
+    PortName(PortKind) = "port kind", &[
+        (PortKind::Lab, "lab"), (PortKind::Packet, "packet"), (PortKind::Xdp, "xdp"), (PortKind::Tun, "tun"),
+    ];
+    ReplayName(ReplayKind) = "replay method", &[
+        (ReplayKind::None, "none"), (ReplayKind::Counter, "counter"), (ReplayKind::Time, "time"),
+        (ReplayKind::D3p, "d3p"),
+    ];
+    GroupDirectionName(GroupDirection) = "group direction", &[
+        (GroupDirection::Both, "both"), (GroupDirection::ReceiveOnly, "receive-only"),
+    ];
     IdentityKind(&'static str) = "identity type", IDENTITY_KINDS;
     CompatSwitch(Compat) = "compatibility switch", Compat::ALL;
     WeakName(&'static str) = "weak algorithm", &[
@@ -86,6 +108,15 @@ parsed! {
 pub(super) enum ProtocolKind {
     Esp,
     Ah,
+}
+
+/// Is a protection against replayed data, without its window.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum ReplayKind {
+    None,
+    Counter,
+    Time,
+    D3p,
 }
 
 /// Is where PUSH messages go, without the address.

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
+use super::data::DataTable;
 use super::names::{
-    Ack, Auth, Cipher, CompatSwitch, Direction, IdentityKind, Mode, NetAddress, Protocol, SigHash, SuiteName,
-    TransformName, TransportName, VersionText, WeakName,
+    Ack, Auth, Cipher, CompatSwitch, Direction, GroupDirectionName, IdentityKind, Mode, NetAddress, Protocol,
+    ReplayName, SigHash, SuiteName, TransformName, TransportName, VersionText, WeakName,
 };
 
 /// `ks.toml`.
@@ -44,6 +45,7 @@ pub(super) struct GmFile {
     #[serde(default)]
     pub(super) server: Vec<ServerTable>,
     pub(super) group: MembershipTable,
+    pub(super) data: Option<DataTable>,
     #[serde(default)]
     pub(super) limits: LimitsTable,
     #[serde(default)]
@@ -144,6 +146,10 @@ pub(super) struct GroupTable {
     pub(super) dtd_secs: u16,
     pub(super) kek: Option<KekTable>,
     pub(super) rekey: Option<RekeyTable>,
+    pub(super) replay: Option<ReplayTable>,
+    pub(super) direction: Option<GroupDirectionName>,
+    #[serde(default)]
+    pub(super) group_spis: bool,
     #[serde(default)]
     pub(super) tek: Vec<TekTable>,
 }
@@ -187,6 +193,15 @@ pub(super) struct RekeyTable {
     pub(super) missed_rekeys_before_removal: Option<u32>,
 }
 
+/// `[group.replay]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReplayTable {
+    pub(super) method: ReplayName,
+    pub(super) window: Option<u32>,
+    pub(super) d3p_window_ms: Option<u32>,
+}
+
 /// `[[group.tek]]`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -221,6 +236,7 @@ pub(super) struct MembershipTable {
     pub(super) unrequested_acks: Ack,
     pub(super) reregister: Option<ReregisterTable>,
     pub(super) multicast_interface: Option<String>,
+    pub(super) recovery_interval_secs: Option<u32>,
 }
 
 /// `reregister = { .. }`
