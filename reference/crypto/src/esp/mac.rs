@@ -5,6 +5,7 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
 
 use super::transform::Mac;
 
@@ -56,7 +57,11 @@ impl KeyedMac {
             if let Some(high) = high {
                 state.update(&high.to_be_bytes());
             }
-            then(&state.finalize().into_bytes())
+            let mut mac = state.finalize().into_bytes();
+            let outcome = then(&mac);
+            // The right ICV of a forged packet is as good as a key to whoever can read it.
+            mac.as_mut_slice().zeroize();
+            outcome
         }
         match self {
             Self::Md5(keyed) => run(keyed, covered, esn_high, then),
