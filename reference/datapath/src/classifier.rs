@@ -20,9 +20,7 @@ use crate::policy::{PortRange, Rule, Selector};
 pub use cache::FlowCache;
 pub use key::FlowKey;
 
-#[cfg(test)]
-pub(crate) use key::addr;
-pub(crate) use key::{addresses, number};
+pub(crate) use key::{addr, addresses, number};
 
 use axis::{Axis, Rows};
 

@@ -172,8 +172,10 @@ pub enum FailMode {
 /// Sets path MTU discovery up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PmtuConfig {
-    /// Whether ICMP errors about own ESP packets are learned from and kept.
+    /// Whether ICMP 3/4 about own ESP packets is learned from and kept (ESP-084: each type by itself).
     pub learn: bool,
+    /// Whether ICMPv6 2/0 about own ESP packets is learned from and kept.
+    pub learn_v6: bool,
     /// Smallest path MTU that is believed, for IPv4; it is 1280 for IPv6.
     pub floor: u16,
     /// How long a learned value holds (ESP-085).
@@ -184,7 +186,7 @@ pub struct PmtuConfig {
 
 impl Default for PmtuConfig {
     fn default() -> Self {
-        Self { learn: true, floor: 576, age: Duration::from_secs(600), entries: 4096 }
+        Self { learn: true, learn_v6: true, floor: 576, age: Duration::from_secs(600), entries: 4096 }
     }
 }
 
