@@ -5,7 +5,6 @@
 
 pub mod cases;
 pub mod cx;
-pub mod data;
 pub mod scene;
 pub mod setup;
 

@@ -149,6 +149,13 @@ impl Behaviour {
         self
     }
 
+    /// Tells whether anything is switched on: the one question that the path of a packet asks for nothing.
+    #[must_use]
+    #[inline]
+    pub const fn is_any(&self) -> bool {
+        self.any
+    }
+
     /// Tells whether a defect is switched on.
     #[must_use]
     #[inline]

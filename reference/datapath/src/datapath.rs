@@ -1,59 +1,198 @@
-//! The pipeline itself.
+//! The data plane of one worker: its state, and what its callers see of it.
 
-use hallmark_core::{Instant, Now, Rng};
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError};
 
-use crate::config::Config;
-use crate::event::{Event, EventQueue};
-use crate::packet::{Batch, Fate, Pool, Side};
-use crate::policy::Policy;
-use crate::status::Status;
-use crate::trace::{Captured, Captures, Checkpoint, Trace, TraceFilter};
+use hallmark_core::{Instant, Now, Rng, UnixTime};
+
+use crate::behaviour::{Defect, Variant};
+use crate::config::{Config, FailMode};
+use crate::encrypt::Idents;
+use crate::event::{Event, EventKind, EventQueue};
+use crate::flow::Flows;
+use crate::fragment::Reassembler;
+use crate::icmp::{self, IcmpErrors, Problem};
+use crate::packet::{Batch, Fate, Packet, Pool, Side};
+use crate::pmtu::{Fit, PathMtus};
+use crate::policy::{Direction, Policy, Pseudotime, Replay, Sa, SaDirection, State};
+use crate::reason::Reason;
+use crate::replay::Window;
+use crate::sa::{LiveSa, SaCounts, SaTable, Shared};
+use crate::status::Totals;
+use crate::tables::{Stance, Tables};
+use crate::times::Times;
+use crate::trace::{Captured, Captures, Checkpoint, Trace, TraceFilter, Tracer};
+use crate::work::Work;
 
 /// Protects and opens packets for one worker.
 #[derive(Debug)]
 pub struct Datapath {
-    config: Config,
-    policy: Policy,
-    rng: Rng,
-    events: EventQueue,
-    captures: Captures,
+    pub(crate) config: Config,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rng: Rng,
+    // what the policy says
+    pub(crate) state: State,
+    pub(crate) direction: Direction,
+    pub(crate) serial: u64,
+    pub(crate) replay: Replay,
+    pub(crate) sender_ids: Option<(u16, Vec<u32>)>,
+    pub(crate) tables: Tables,
+    pub(crate) sas: SaTable,
+    /// The SA that sends, for each slot of the tables.
+    pub(crate) active: Vec<Option<u16>>,
+    pub(crate) stance: Stance,
+    /// When `active` and `stance` have to be worked out again.
+    next_change: Instant,
+    applied: u64,
+    /// Wall-clock time at which the pseudotime was right; only a defect looks at it.
+    wall_base: UnixTime,
+    // what packets leave behind
+    pub(crate) flows: Flows,
+    pub(crate) idents: Idents,
+    pub(crate) reassembler: Reassembler,
+    pub(crate) path_mtus: PathMtus,
+    pub(crate) icmp: IcmpErrors,
+    pub(crate) next_recovery: Instant,
+    pub(crate) events: EventQueue,
+    pub(crate) captures: Captures,
+    pub(crate) tracer: Tracer,
+    pub(crate) totals: Totals,
+    pub(crate) drops: [u64; Reason::COUNT],
+    pub(crate) dscp: [u64; 64],
+    pub(crate) times: Times,
+    pub(crate) work: Work,
+    /// The ICMP errors of this burst that are to be protected themselves: first position and end.
+    pub(crate) answers: (usize, usize),
+    // what only defects use
+    pub(crate) deaf: bool,
+    pub(crate) sent: u64,
+    pub(crate) leaked: u32,
+    turn: u64,
+    spoken: BTreeSet<u128>,
+    recent: VecDeque<u64>,
 }
+
+/// Packets that a defect remembers.
+const RECENT: usize = 4096;
+/// Seconds before its end at which a variant leaves an old SA.
+const BEFORE_END: hallmark_core::Duration = hallmark_core::Duration::from_secs(5);
 
 impl Datapath {
     /// Makes a data plane without policy.
     #[must_use]
-    pub fn new(config: Config, rng: Rng, _now: Now) -> Self {
-        let events = EventQueue::new(config.limits.events, config.event_interval);
-        let captures = Captures::new(config.limits.captured);
-        Self { config, policy: Policy::default(), rng, events, captures }
+    pub fn new(config: Config, rng: Rng, now: Now) -> Self {
+        Self::sharing(config, Arc::default(), rng, now)
     }
 
     /// Makes the data plane of another worker, which shares sequence numbers, initialisation vectors and replay windows
     /// with this one. Policy has to be applied to each.
     #[must_use]
     pub fn worker(&self, rng: Rng, now: Now) -> Self {
-        Self::new(self.config.clone(), rng, now)
+        Self::sharing(self.config.clone(), Arc::clone(&self.shared), rng, now)
+    }
+
+    fn sharing(config: Config, shared: Arc<Shared>, rng: Rng, now: Now) -> Self {
+        let mut rng = rng.fork("datapath");
+        let mut made = Self {
+            shared,
+            state: State::Unregistered,
+            direction: Direction::Both,
+            serial: 0,
+            replay: Replay::None,
+            sender_ids: None,
+            tables: Tables::compile(&config, &Policy::default(), &Tables::default(), true),
+            sas: SaTable::default(),
+            active: Vec::new(),
+            stance: Stance::default(),
+            next_change: Instant::ZERO,
+            applied: 0,
+            wall_base: now.wall,
+            flows: Flows::new(config.limits.flows, rng.next_u64()),
+            idents: Idents::new(&mut rng, config.behaviour.varies(Variant::OuterIdCounts)),
+            reassembler: Reassembler::new(config.reassembly, rng.next_u64()),
+            path_mtus: PathMtus::new(config.pmtu, rng.next_u64()),
+            icmp: IcmpErrors::new(icmp::RATE),
+            next_recovery: Instant::ZERO,
+            events: EventQueue::new(config.limits.events, config.event_interval),
+            captures: Captures::new(config.limits.captured),
+            tracer: Tracer::new(config.limits.traces),
+            totals: Totals::default(),
+            drops: [0; Reason::COUNT],
+            dscp: [0; 64],
+            times: Times::default(),
+            work: Work::new(),
+            answers: (usize::MAX, 0),
+            deaf: false,
+            sent: 0,
+            leaked: 0,
+            turn: 0,
+            spoken: BTreeSet::new(),
+            recent: VecDeque::new(),
+            config,
+            rng,
+        };
+        made.refresh(now);
+        made
     }
 
     /// Takes over the whole state that the control plane wants. SAs that stay keep their counters and windows.
-    pub fn apply(&mut self, _now: Now, policy: &Policy) {
-        self.policy = policy.clone();
+    pub fn apply(&mut self, now: Now, policy: &Policy) {
+        let behaviour = self.config.behaviour.clone();
+        let first = self.applied == 0;
+        self.applied += 1;
+        self.state = policy.state;
+        self.serial = policy.serial;
+        if !(behaviour.has(Defect::DuplexNotRestored) && self.direction == Direction::ReceiveOnly) {
+            self.direction = policy.direction;
+        }
+        self.sender_ids = policy.sender_ids.clone();
+        self.adopt_replay(now, policy.replay);
+        self.tables = Tables::compile(&self.config, policy, &self.tables, first);
+        let list = self.live_sas(now, policy);
+        self.sas = SaTable::new(list);
+        self.next_change = Instant::ZERO;
+        if !behaviour.has(Defect::FlowsOutliveThePolicy) || first {
+            self.flows.invalidate();
+        }
+        self.refresh(now);
     }
 
     /// Gives every packet of a burst its fate. Pieces and ICMP errors are appended to the batch.
-    pub fn handle(&mut self, _now: Now, from: Side, batch: &mut Batch, _pool: &mut Pool) {
-        for packet in &mut batch.packets {
-            packet.fate = Fate::Out(from.other());
+    pub fn handle(&mut self, now: Now, from: Side, batch: &mut Batch, pool: &mut Pool) {
+        let arrived = batch.packets.len();
+        if now.mono >= self.next_change {
+            self.refresh(now);
         }
+        self.arrive(now, from, batch);
+        if self.deaf {
+            for packet in &mut batch.packets {
+                packet.drop_for(Reason::Deaf);
+            }
+        } else {
+            match from {
+                Side::Lan => self.protect(now, batch, pool),
+                Side::Wan => self.open(now, batch, pool),
+            }
+        }
+        if self.config.behaviour.has(Defect::AnswersErrors) && from == Side::Wan {
+            self.answer_errors(now, arrived, batch, pool);
+        }
+        self.leave(now, arrived, batch);
     }
 
-    /// Does what is due: drops unfinished packets and forgets learned path MTUs.
-    pub fn handle_timeout(&mut self, _now: Now, _pool: &mut Pool) {}
+    /// Does what is due: gives up unfinished packets.
+    pub fn handle_timeout(&mut self, now: Now, pool: &mut Pool) {
+        self.reassembler.expire(now.mono, &self.config.behaviour, pool);
+        if now.mono >= self.next_change {
+            self.refresh(now);
+        }
+    }
 
     /// Tells when [`Datapath::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.reassembler.next_timeout(&self.config.behaviour)
     }
 
     /// Takes the next event.
@@ -61,18 +200,14 @@ impl Datapath {
         self.events.pop()
     }
 
-    /// Shows everything there is to see.
-    #[must_use]
-    pub fn status(&self, _now: Now) -> Status {
-        unreachable!("skeleton")
-    }
-
     /// Traces the next `count` packets that match.
-    pub fn trace_next(&mut self, _filter: TraceFilter, _count: u32) {}
+    pub fn trace_next(&mut self, filter: TraceFilter, count: u32) {
+        self.tracer.arm(filter, count);
+    }
 
     /// Takes the finished traces.
     pub fn take_traces(&mut self) -> Vec<Trace> {
-        Vec::new()
+        self.tracer.take()
     }
 
     /// Switches capturing at a checkpoint on or off.
@@ -83,5 +218,273 @@ impl Datapath {
     /// Takes what was captured.
     pub fn take_captured(&mut self) -> Vec<Captured> {
         self.captures.take()
+    }
+
+    /// Shows the settings.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Moves the send count of an SA on, as after a restart with kept keys: the next packet has the number after `last`.
+    /// It never goes back. `false` when no SA has the SPI.
+    pub fn advance_sequence(&mut self, spi: u32, last: u64) -> bool {
+        let found = self.sas.list.iter_mut().find(|live| live.sa.spi == spi);
+        found.is_some_and(|live| {
+            live.shared.counter.advance_to(last);
+            live.round = None;
+            true
+        })
+    }
+
+    /// Sets the highest received number of an SA, as after a restart with kept keys; everything at or below it counts
+    /// as not seen. `false` when no SA has the SPI.
+    pub fn resume_window(&mut self, spi: u32, top: u64) -> bool {
+        let found = self.sas.list.iter().find(|live| live.sa.spi == spi);
+        found.is_some_and(|live| {
+            *live.shared.window.lock().unwrap_or_else(PoisonError::into_inner) = Window::starting_at(top);
+            true
+        })
+    }
+
+    /// Gives the group's time in ticks; 0 when the policy knows of none.
+    pub(crate) fn pseudotime(&self, now: Now) -> u64 {
+        let Replay::Time { pseudotime, .. } = self.replay else { return 0 };
+        if self.config.behaviour.has(Defect::TbarWallclock) {
+            let ticks = (now.wall.0 - self.wall_base.0).div_euclid(Pseudotime::TICK_NANOS as i64);
+            return pseudotime.ticks.saturating_add_signed(ticks);
+        }
+        pseudotime.at(now.mono)
+    }
+
+    fn adopt_replay(&mut self, now: Now, wanted: Replay) {
+        if let (Replay::Time { .. }, Replay::Time { window, pseudotime }) = (self.replay, wanted) {
+            if self.config.behaviour.has(Defect::PseudotimeNotAdopted) {
+                let Replay::Time { pseudotime, .. } = self.replay else { return };
+                self.replay = Replay::Time { window, pseudotime };
+                return;
+            }
+            let delta = self.pseudotime(now).abs_diff(pseudotime.at(now.mono));
+            self.times.max_delta = self.times.max_delta.max(delta);
+        }
+        if self.replay != wanted
+            && let Replay::Time { pseudotime, .. } = wanted
+        {
+            let since = now.mono.saturating_since(pseudotime.at);
+            self.wall_base = UnixTime(now.wall.0.saturating_sub(i64::try_from(since.as_nanos()).unwrap_or(0)));
+        }
+        self.replay = wanted;
+    }
+
+    /// Makes the SAs of a policy, with what is kept of those that were there before.
+    fn live_sas(&mut self, now: Now, policy: &Policy) -> Vec<LiveSa> {
+        let mut list: Vec<LiveSa> = Vec::with_capacity(policy.sas.len().min(self.config.limits.sas));
+        for sa in policy.sas.iter().take(self.config.limits.sas) {
+            if self.config.behaviour.has(Defect::OldSaForgotten)
+                && policy.sas.iter().any(|other| other.policy == sa.policy && other.serial > sa.serial)
+            {
+                continue;
+            }
+            match self.live_sa(now, sa) {
+                Ok(live) => list.push(live),
+                Err(why) => self.events.push_always(now.mono, EventKind::SaRefused { spi: sa.spi, why }),
+            }
+        }
+        list
+    }
+
+    fn live_sa(&self, now: Now, sa: &Sa) -> Result<LiveSa, &'static str> {
+        // REQ ESP-006
+        if sa.spi == 0 {
+            return Err("SPI 0 is never used");
+        }
+        // REQ ESP-060
+        if matches!(self.replay, Replay::Counter { .. }) && sa.transform.icv_len() == 0 {
+            return Err("sequence numbers cannot be checked without integrity");
+        }
+        let shared = self.shared.get(now.mono, sa, self.config.backend)?;
+        let known = self.sas.list.iter().find(|live| Arc::ptr_eq(&live.shared, &shared));
+        let counts = known.map_or_else(SaCounts::default, |live| live.counts);
+        if self.config.behaviour.has(Defect::WindowForgottenOnApply) && known.is_some() {
+            *shared.window.lock().unwrap_or_else(PoisonError::into_inner) = Window::default();
+        }
+        let stamp_len = self.replay.stamp_len();
+        let fit =
+            |version4| Fit::protected(sa.transform, version4, self.config.wan_mtu, stamp_len, &self.config.behaviour);
+        let slot = self.tables.slots.binary_search(&sa.policy).unwrap_or(usize::from(u16::MAX)) as u16;
+        let base = shared.counter.last();
+        Ok(LiveSa { fits: (fit(true), fit(false)), sa: sa.clone(), shared, slot, round: None, base, counts })
+    }
+
+    /// Works out which SAs send and whether the member is closed, and when that may change.
+    // REQ ESP-090 REQ ESP-091
+    fn refresh(&mut self, now: Now) {
+        let behaviour = &self.config.behaviour;
+        let mut next_change = Instant::FAR_FUTURE;
+        for live in &self.sas.list {
+            for at in [live.sa.activates, live.sa.ends - BEFORE_END, live.sa.ends] {
+                if at > now.mono {
+                    next_change = next_change.min(at);
+                }
+            }
+        }
+        self.next_change = next_change;
+        self.active.clear();
+        for slot in 0..self.tables.slots.len() {
+            let of_slot = |past_end: bool| {
+                self.sas.list.iter().enumerate().filter(move |(_, live)| {
+                    usize::from(live.slot) == slot
+                        && live.sa.direction != SaDirection::ReceiveOnly
+                        && (past_end || live.is_alive(now.mono))
+                        && (behaviour.has(Defect::NewSaTooEarly) || live.sa.activates <= now.mono)
+                })
+            };
+            let newest = |past_end| of_slot(past_end).max_by_key(|(_, live)| (live.sa.serial, live.sa.activates));
+            let oldest = || of_slot(false).min_by_key(|(_, live)| (live.sa.serial, live.sa.activates));
+            let chosen = match () {
+                () if behaviour.has(Defect::NewSaNeverUsed) => oldest(),
+                () if behaviour.has(Defect::OldSaPastEnd) => newest(false).or_else(|| newest(true)),
+                () if behaviour.varies(Variant::KeepsOldSaToItsEnd) => {
+                    oldest().filter(|(_, live)| live.sa.ends - BEFORE_END > now.mono).or_else(|| newest(false))
+                }
+                () => newest(false),
+            };
+            let chosen = chosen.map(|(index, _)| index as u16);
+            self.active.push(chosen);
+        }
+        let alive = self.sas.list.iter().any(|live| live.is_alive(now.mono));
+        let reverts = self.config.fail_close_revert && !alive && !behaviour.has(Defect::RevertIgnored);
+        let closes = self.config.fail == FailMode::Close;
+        let receive_only = self.direction == Direction::ReceiveOnly;
+        let passive = self.config.passive;
+        let stance = Stance {
+            unregistered: self.state == State::Unregistered || closes && reverts,
+            closes,
+            sends_clear: receive_only && !passive && !behaviour.has(Defect::ReceiveOnlyEncrypts)
+                || passive && behaviour.has(Defect::PassiveSendsClear),
+            accepts_clear: receive_only && !behaviour.has(Defect::ReceiveOnlyDropsClear)
+                || passive && !behaviour.has(Defect::PassiveDropsClear),
+        };
+        if stance != self.stance {
+            self.stance = stance;
+            self.flows.invalidate();
+        }
+    }
+
+    /// Notes what came in.
+    fn arrive(&mut self, now: Now, from: Side, batch: &mut Batch) {
+        let (point, total) = match from {
+            Side::Lan => (Checkpoint::LanIn, &mut self.totals.lan_in),
+            Side::Wan => (Checkpoint::WanIn, &mut self.totals.wan_in),
+        };
+        for packet in &mut batch.packets {
+            total.add(packet.len());
+            packet.fate = Fate::Pending;
+        }
+        if self.captures.is_on(point) {
+            for packet in &batch.packets {
+                self.captures.add(now.mono, point, packet.ip(), None);
+            }
+        }
+        if self.tracer.is_armed() {
+            for (index, packet) in batch.packets.iter().enumerate() {
+                self.tracer.begin(now.mono, from, index, packet.ip());
+            }
+        }
+        if self.config.behaviour.has(Defect::KnownSendersOnly) && from == Side::Lan && self.spoken.len() < RECENT {
+            for packet in &batch.packets {
+                let version4 = packet.ip().first().is_some_and(|first| first >> 4 == 4);
+                self.spoken.extend(crate::classifier::addresses(packet.ip(), version4).map(|(_, dst)| dst));
+            }
+        }
+    }
+
+    /// Notes what became of everything.
+    fn leave(&mut self, now: Now, arrived: usize, batch: &mut Batch) {
+        let silent = self.config.behaviour.has(Defect::ExpiryReportsNothing);
+        for packet in &batch.packets {
+            let total = match packet.fate {
+                Fate::Out(Side::Lan) => &mut self.totals.lan_out,
+                Fate::Out(Side::Wan) => &mut self.totals.wan_out,
+                Fate::Dropped(reason) => {
+                    if silent && matches!(reason, Reason::NoUsableSa | Reason::Expired) {
+                        continue;
+                    }
+                    self.totals.dropped.add(packet.len());
+                    if let Some(count) = self.drops.get_mut(reason as usize) {
+                        *count += 1;
+                    }
+                    continue;
+                }
+                Fate::Held | Fate::Pending => continue,
+            };
+            total.add(packet.len());
+        }
+        self.watch_leaving(now, arrived, batch);
+    }
+
+    /// Captures and traces what leaves.
+    fn watch_leaving(&mut self, now: Now, arrived: usize, batch: &Batch) {
+        let points = [Checkpoint::LanOut, Checkpoint::WanOut, Checkpoint::Dropped];
+        if points.into_iter().any(|point| self.captures.is_on(point)) {
+            for packet in &batch.packets {
+                let (point, reason) = match packet.fate {
+                    Fate::Out(Side::Lan) => (Checkpoint::LanOut, None),
+                    Fate::Out(Side::Wan) => (Checkpoint::WanOut, None),
+                    Fate::Dropped(reason) => (Checkpoint::Dropped, Some(reason)),
+                    Fate::Held | Fate::Pending => continue,
+                };
+                self.captures.add(now.mono, point, packet.ip(), reason);
+            }
+        }
+        if self.tracer.is_on() {
+            let extra = batch.packets.len().saturating_sub(arrived);
+            self.tracer.end(|index| match batch.packets.get(index).map(Packet::fate) {
+                Some(Fate::Out(Side::Lan)) => ("out through the LAN port".to_owned(), None),
+                Some(Fate::Out(Side::Wan)) => ("out through the WAN port".to_owned(), None),
+                Some(Fate::Dropped(reason)) => (reason.describe().to_owned(), Some(reason)),
+                _ if extra > 0 => (format!("kept, or replaced ({extra} packets were added to the burst)"), None),
+                _ => ("kept until the other fragments come".to_owned(), None),
+            });
+        }
+    }
+
+    /// Sends an error for each ESP packet that was refused: what only a defect does.
+    fn answer_errors(&mut self, now: Now, arrived: usize, batch: &mut Batch, pool: &mut Pool) {
+        for index in 0..arrived {
+            let refused = batch.packets.get(index).is_some_and(
+                |packet| matches!(packet.fate, Fate::Dropped(reason) if reason.as_str().starts_with("esp.")),
+            );
+            if refused {
+                self.tell(now, index, Problem::TimeExceeded, Side::Wan, batch, pool);
+            }
+        }
+    }
+
+    /// Loses packets as members with a defect do.
+    pub(crate) fn lost_oddly(&mut self, packet: &Packet) -> bool {
+        let behaviour = &self.config.behaviour;
+        self.turn += 1;
+        if behaviour.has(Defect::EverySecondLost) {
+            return self.turn.is_multiple_of(2);
+        }
+        let version4 = packet.ip().first().is_some_and(|first| first >> 4 == 4);
+        behaviour.has(Defect::KnownSendersOnly)
+            && crate::classifier::addresses(packet.ip(), version4).is_none_or(|(src, _)| !self.spoken.contains(&src))
+    }
+
+    /// Tells whether the same packet came before: what only a defect asks.
+    pub(crate) fn is_copy(&mut self, _now: Now, ip: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        ip.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.recent.contains(&hash) {
+            return true;
+        }
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(hash);
+        false
     }
 }

@@ -337,6 +337,14 @@ impl EventQueue {
         self.waiting.push_back(Event { at: now, kind, suppressed: std::mem::take(suppressed) });
     }
 
+    /// Queues an event that has its own rate.
+    pub(crate) fn push_always(&mut self, now: Instant, kind: EventKind) {
+        if let Some(next_at) = self.next_at.get_mut(kind.index()) {
+            *next_at = now;
+        }
+        self.push(now, kind);
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.waiting.pop_front()
     }

@@ -237,6 +237,12 @@ impl Packet {
         self.trim_back(self.len().saturating_sub(n));
     }
 
+    /// Tells what becomes of it.
+    #[must_use]
+    pub const fn fate(&self) -> Fate {
+        self.fate
+    }
+
     /// Drops it for a reason.
     #[inline]
     pub fn drop_for(&mut self, reason: Reason) {

@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use hallmark_core::{Duration, Instant};
 pub use hallmark_core::Pseudotime;
+use hallmark_core::{Duration, Instant};
 use hallmark_crypto::Secret;
 use hallmark_crypto::esp::Transform;
 
@@ -71,6 +71,15 @@ impl Rule {
     #[must_use]
     pub const fn permit(policy: u32, selector: Selector) -> Self {
         Self { action: Action::Permit { policy }, selector }
+    }
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.action {
+            Action::Deny => write!(f, "deny {}", self.selector),
+            Action::Permit { .. } => write!(f, "permit {}", self.selector),
+        }
     }
 }
 
@@ -143,6 +152,35 @@ impl Selector {
     }
 }
 
+impl std::fmt::Display for Selector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.protocol {
+            None => f.write_str("ip")?,
+            Some(1) => f.write_str("icmp")?,
+            Some(6) => f.write_str("tcp")?,
+            Some(17) => f.write_str("udp")?,
+            Some(50) => f.write_str("esp")?,
+            Some(58) => f.write_str("icmpv6")?,
+            Some(other) => write!(f, "{other}")?,
+        }
+        for (range, ports) in [(self.src, self.src_ports), (self.dst, self.dst_ports)] {
+            if range == AddressRange::ANY_V4 || range == AddressRange::ANY_V6 {
+                f.write_str(" any")?;
+            } else if range.first == range.last {
+                write!(f, " {}", range.first)?;
+            } else {
+                write!(f, " {}-{}", range.first, range.last)?;
+            }
+            if ports.first == ports.last {
+                write!(f, " eq {}", ports.first)?;
+            } else if !ports.is_any() {
+                write!(f, " range {} {}", ports.first, ports.last)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Holds an inclusive range of addresses; both ends are of one IP version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct AddressRange {
@@ -154,10 +192,8 @@ pub struct AddressRange {
 
 impl AddressRange {
     /// Every IPv4 address.
-    pub const ANY_V4: Self = Self {
-        first: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-        last: IpAddr::V4(std::net::Ipv4Addr::BROADCAST),
-    };
+    pub const ANY_V4: Self =
+        Self { first: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), last: IpAddr::V4(std::net::Ipv4Addr::BROADCAST) };
     /// Every IPv6 address.
     pub const ANY_V6: Self = Self {
         first: IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),

@@ -76,15 +76,8 @@ pub enum Checkpoint {
 
 impl Checkpoint {
     /// Every checkpoint, in the order of the path.
-    pub const ALL: [Self; 7] = [
-        Self::LanIn,
-        Self::LanOut,
-        Self::WanIn,
-        Self::WanOut,
-        Self::BeforeSeal,
-        Self::AfterOpen,
-        Self::Dropped,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::LanIn, Self::LanOut, Self::WanIn, Self::WanOut, Self::BeforeSeal, Self::AfterOpen, Self::Dropped];
 
     pub(crate) const fn bit(self) -> u8 {
         1 << self as u8
@@ -151,5 +144,84 @@ impl Captures {
     /// Gives each checkpoint with whether it is on and how many packets it has taken.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (Checkpoint, bool, u64)> + '_ {
         Checkpoint::ALL.into_iter().zip(self.counts).map(|(point, count)| (point, self.is_on(point), count))
+    }
+}
+
+/// Follows packets through one burst while it is armed.
+#[derive(Debug, Default)]
+pub(crate) struct Tracer {
+    filter: TraceFilter,
+    left: u32,
+    /// The packets of this burst that are followed, by their position.
+    current: Vec<(usize, Trace)>,
+    done: VecDeque<Trace>,
+    limit: usize,
+}
+
+impl Tracer {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    pub(crate) const fn arm(&mut self, filter: TraceFilter, count: u32) {
+        self.filter = filter;
+        self.left = count;
+    }
+
+    /// Tells whether any packet of this burst is followed.
+    #[inline]
+    pub(crate) const fn is_on(&self) -> bool {
+        !self.current.is_empty()
+    }
+
+    /// Tells whether it looks for packets.
+    #[inline]
+    pub(crate) const fn is_armed(&self) -> bool {
+        self.left > 0
+    }
+
+    /// Begins to follow a packet that matches.
+    pub(crate) fn begin(&mut self, at: Instant, from: Side, index: usize, ip: &[u8]) {
+        let wanted = |filter: Option<IpAddr>, have: IpAddr| filter.is_none_or(|want| want == have);
+        if self.filter.side.is_some_and(|side| side != from) || self.current.len() >= self.left as usize {
+            return;
+        }
+        let Ok(route) = hallmark_wire::ip::route(ip) else { return };
+        if !wanted(self.filter.src, route.src)
+            || !wanted(self.filter.dst, route.dst)
+            || self.filter.protocol.is_some_and(|protocol| protocol != route.protocol)
+        {
+            return;
+        }
+        let summary = format!("{} -> {}, protocol {}, {} octets", route.src, route.dst, route.protocol, ip.len());
+        self.current.push((index, Trace { at, from, summary, steps: Vec::new(), dropped: None }));
+    }
+
+    /// Notes a decision about a packet that is followed.
+    pub(crate) fn step(&mut self, index: usize, words: impl FnOnce() -> String) {
+        if let Some((_, trace)) = self.current.iter_mut().find(|(at, _)| *at == index) {
+            trace.steps.push(words());
+        }
+    }
+
+    /// Ends the burst: `fate` tells what became of a packet in words, and why it was dropped.
+    pub(crate) fn end(&mut self, fate: impl Fn(usize) -> (String, Option<Reason>)) {
+        for (index, mut trace) in self.current.drain(..) {
+            let (words, dropped) = fate(index);
+            if self.filter.dropped_only && dropped.is_none() {
+                continue;
+            }
+            trace.steps.push(words);
+            trace.dropped = dropped;
+            self.left = self.left.saturating_sub(1);
+            if self.done.len() >= self.limit {
+                self.done.pop_front();
+            }
+            self.done.push_back(trace);
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Trace> {
+        self.done.drain(..).collect()
     }
 }

@@ -41,8 +41,8 @@ macro_rules! receive_defects {
                 "Takes policy that does not speak of address preservation for policy without it.";
             SelectorMismatchAccepted => "dp_selector_mismatch_accepted", "ESP-054",
                 "Forwards inner packets that the SA's policy does not permit.";
-            OnlyFirstPacketOfBurst => "dp_only_first_packet_of_burst", "DP-007",
-                "Loses every second protected packet of a burst.";
+            EverySecondLost => "dp_every_second_lost", "DP-007",
+                "Loses every second protected packet.";
             KnownSendersOnly => "dp_known_senders_only", "DP-007",
                 "Accepts protected packets only from hosts to which it has sent before.";
             OnlyOwnAddress => "dp_only_own_address", "ESP-036",

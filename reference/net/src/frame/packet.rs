@@ -18,9 +18,7 @@ const SEND_BUFFER: usize = 4 << 20;
 
 /// Opens the packet sockets of all workers of an interface.
 pub(super) fn open(spec: &PortSpec, workers: u16) -> Result<Vec<Box<dyn FramePort>>, NetError> {
-    // Without hardware addresses every packet that comes in counts as the interface's own.
-    let all = spec.own_frames || !Interface::find(&spec.interface)?.ethernet;
-    let take = if all { Take::All } else { Take::NotOwn };
+    let take = if spec.own_frames { Take::All } else { Take::NotOwn };
     let ports = open_taking(spec, workers, take)?;
     Ok(ports.into_iter().map(|port| Box::new(port) as Box<dyn FramePort>).collect())
 }
@@ -136,7 +134,7 @@ impl AsFd for PacketPort {
 
 impl FramePort for PacketPort {
     fn receive(&mut self, max: usize, sink: &mut dyn FnMut(&[u8])) -> Result<usize, NetError> {
-        let (longest, ethernet) = (self.interface.longest_frame(), self.interface.ethernet);
+        let longest = self.interface.longest_frame();
         let counters = &mut self.counters;
         let mut given = 0;
         for _ in 0..max {
@@ -145,7 +143,7 @@ impl FramePort for PacketPort {
                     counters.too_long += 1;
                     return;
                 }
-                if slot.checksum_open && checksum::complete(slot.frame, ethernet) {
+                if slot.checksum_open && checksum::complete(slot.frame) {
                     counters.checksums_completed += 1;
                 }
                 counters.received += 1;
@@ -193,7 +191,7 @@ impl FramePort for PacketPort {
     }
 
     fn has_link_header(&self) -> bool {
-        self.interface.ethernet
+        true
     }
 
     fn mtu(&self) -> u16 {

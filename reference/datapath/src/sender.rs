@@ -1,0 +1,107 @@
+//! Sequence numbers and initialisation vectors on the sending side (RFC 4303 §3.3.3, RFC 6054).
+//!
+//! One count serves both: the sequence number is its low half, the counter of the initialisation vector its low bits
+//! behind the sender id. All workers take from the same count, so that one sender id serves them all. When the bits
+//! behind one id have run through, the next id takes over; an id is never used for two rounds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts the packets of one SA, for all workers.
+#[derive(Debug, Default)]
+pub struct SendCounter(AtomicU64);
+
+impl SendCounter {
+    /// Gives the number of the last packet, 0 before the first.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Moves the count on to `last`. It never goes back, because numbers under one key must not repeat.
+    pub fn advance_to(&self, last: u64) {
+        self.0.fetch_max(last, Ordering::Relaxed);
+    }
+
+    /// Takes up to `wanted` numbers that are not above `limit`; gives the first and how many there are.
+    // REQ ESP-002 REQ ESP-003
+    #[inline]
+    pub fn take(&self, wanted: u64, limit: u64) -> (u64, u64) {
+        let granted = |last: u64| wanted.min(limit.saturating_sub(last));
+        // A closure that always gives `Some` cannot fail; what it would give back is the same number.
+        let last = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(last + granted(last)))
+            .unwrap_or_else(|last| last);
+        (last.saturating_add(1), granted(last))
+    }
+}
+
+/// Remembers which sender id serves which round of the count of one SA.
+#[derive(Debug, Default)]
+pub(crate) struct SenderIds {
+    bits: Option<u16>,
+    bound: Vec<(u64, u32)>,
+}
+
+/// Ids that one SA can use up: each lasts for 2^32 packets at least.
+const BOUND_MAX: usize = 1024;
+
+impl SenderIds {
+    /// Finds the id for a round: one of `ids` that serves no other round. Nothing when all have run out, or when the
+    /// length of ids under this key has changed, which would let vectors meet.
+    // REQ ESP-067 REQ ESP-068
+    pub(crate) fn for_round(&mut self, bits: u16, ids: &[u32], round: u64) -> Option<u32> {
+        if *self.bits.get_or_insert(bits) != bits {
+            return None;
+        }
+        let fits = |id: u32| u64::from(id) < 1 << bits;
+        let free = |id: u32| self.bound.iter().all(|&(r, i)| i != id || r == round);
+        let id = ids.iter().copied().find(|&id| fits(id) && free(id))?;
+        if !self.bound.contains(&(round, id)) {
+            if self.bound.len() >= BOUND_MAX {
+                return None;
+            }
+            self.bound.push((round, id));
+        }
+        Some(id)
+    }
+}
+
+/// Tells whether sender ids of so many bits can be used: 8, 12 and 16 must be (ESP-065), others are no harm.
+pub(crate) const fn valid_bits(bits: u16) -> bool {
+    matches!(bits, 1..=32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_begin_with_one_and_stop_at_the_limit() {
+        let counter = SendCounter::default();
+        assert_eq!(counter.take(3, 10), (1, 3));
+        assert_eq!(counter.take(64, 10), (4, 7));
+        assert_eq!(counter.take(64, 10), (11, 0));
+        assert_eq!(counter.last(), 10);
+        counter.advance_to(5);
+        assert_eq!(counter.last(), 10);
+        counter.advance_to(u64::MAX - 1);
+        assert_eq!(counter.take(5, u64::MAX), (u64::MAX, 1));
+        assert_eq!(counter.take(5, u64::MAX).1, 0);
+    }
+
+    #[test]
+    fn an_id_serves_one_round_only() {
+        let mut ids = SenderIds::default();
+        assert_eq!(ids.for_round(16, &[7, 8], 0), Some(7));
+        assert_eq!(ids.for_round(16, &[7, 8], 0), Some(7));
+        assert_eq!(ids.for_round(16, &[7, 8], 1), Some(8));
+        assert_eq!(ids.for_round(16, &[7, 8], 2), None);
+        // A new list in the middle of a round takes over, and old ids stay with their rounds.
+        assert_eq!(ids.for_round(16, &[9], 2), Some(9));
+        assert_eq!(ids.for_round(16, &[8], 2), None);
+        assert_eq!(ids.for_round(16, &[8], 1), Some(8));
+        assert_eq!(ids.for_round(8, &[1], 2), None);
+        assert_eq!(SenderIds::default().for_round(8, &[256], 0), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! What the stages of one burst hand to each other: a few numbers for each packet of the batch.
+
+use arrayvec::ArrayVec;
+
+use crate::packet::{BATCH, EXTRA};
+
+/// The packet is not the business of any SA.
+pub(crate) const NO_SA: u16 = u16::MAX;
+
+/// SAs that one burst may touch; packets of further ones wait for the next round of the same burst.
+pub(crate) const SAS_PER_ROUND: usize = BATCH;
+
+/// Notes about the packets of a burst, by their position in the batch.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// The SA that protects or opens the packet.
+    pub(crate) sa_of: Vec<u16>,
+    /// Where ESP begins in a packet from the WAN.
+    pub(crate) esp_at: Vec<u16>,
+    /// The whole sequence number of a packet from the WAN.
+    pub(crate) number: Vec<u64>,
+    /// The SAs in use, with the number of their packets.
+    pub(crate) used: ArrayVec<(u16, u16), SAS_PER_ROUND>,
+    /// Whether ESP packets have to be cut when they are sealed.
+    pub(crate) cut_after: bool,
+}
+
+impl Work {
+    pub(crate) fn new() -> Self {
+        let room = BATCH + EXTRA;
+        Self {
+            sa_of: Vec::with_capacity(room),
+            esp_at: Vec::with_capacity(room),
+            number: Vec::with_capacity(room),
+            used: ArrayVec::new(),
+            cut_after: false,
+        }
+    }
+
+    /// Begins a burst of `packets` packets.
+    #[inline]
+    pub(crate) fn begin(&mut self, packets: usize) {
+        self.sa_of.clear();
+        self.sa_of.resize(packets, NO_SA);
+        self.esp_at.clear();
+        self.esp_at.resize(packets, 0);
+        self.number.clear();
+        self.number.resize(packets, 0);
+        self.used.clear();
+        self.cut_after = false;
+    }
+
+    /// Gives a packet to an SA; `false` when the burst touches too many SAs.
+    #[inline]
+    pub(crate) fn assign(&mut self, index: usize, sa: u16) -> bool {
+        if index >= self.sa_of.len() {
+            self.sa_of.resize(index + 1, NO_SA);
+            self.esp_at.resize(index + 1, 0);
+            self.number.resize(index + 1, 0);
+        }
+        match self.used.iter_mut().rev().find(|(used, _)| *used == sa) {
+            Some((_, count)) => *count += 1,
+            None => {
+                if self.used.try_push((sa, 1)).is_err() {
+                    return false;
+                }
+            }
+        }
+        // The vector was made long enough above.
+        self.sa_of[index] = sa;
+        true
+    }
+}
