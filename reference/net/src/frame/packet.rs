@@ -10,6 +10,7 @@ use socket2::{Domain, Socket, Type};
 use super::filter::{self, Take};
 use super::interface::{Interface, port_error};
 use super::ring::Ring;
+use super::sys::InterfaceRequest;
 use super::{FramePort, PortCounters, PortSpec, checksum, refused, sys};
 use crate::NetError;
 
@@ -184,9 +185,14 @@ impl FramePort for PacketPort {
     }
 
     fn check(&mut self) -> Result<(), NetError> {
-        match self.socket.take_error() {
-            Ok(None) => Ok(()),
-            Ok(Some(error)) | Err(error) => Err(port_error(&self.name, error, true)),
+        if let Ok(Some(error)) | Err(error) = self.socket.take_error() {
+            return Err(port_error(&self.name, error, true));
+        }
+        // An interface that went down has said so once; it may still be down.
+        match sys::interface_beside(&self.socket, &self.name, InterfaceRequest::IsUp) {
+            Ok(answer) if answer.is_up() => Ok(()),
+            Ok(_) => Err(NetError::InterfaceDown(self.name.clone())),
+            Err(_) => Err(NetError::NoInterface(self.name.clone())),
         }
     }
 

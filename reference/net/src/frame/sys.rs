@@ -224,6 +224,16 @@ impl InterfaceAnswer {
 
 /// Asks an interface of the namespace of this thread.
 pub(crate) fn interface(name: &str, request: InterfaceRequest) -> io::Result<InterfaceAnswer> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    interface_beside(socket, name, request)
+}
+
+/// Asks an interface of the namespace that a socket is in.
+pub(crate) fn interface_beside(
+    socket: impl AsFd,
+    name: &str,
+    request: InterfaceRequest,
+) -> io::Result<InterfaceAnswer> {
     let mut message = named(name)?;
     let number = match request {
         InterfaceRequest::IsUp => libc::SIOCGIFFLAGS,
@@ -238,9 +248,8 @@ pub(crate) fn interface(name: &str, request: InterfaceRequest) -> io::Result<Int
             libc::SIOCSIFMTU
         }
     };
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
     // SAFETY: each of these requests reads and writes one ifreq, which is live.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), number, &raw mut message) };
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), number, &raw mut message) };
     answer(result).map(|_| InterfaceAnswer(message))
 }
 
