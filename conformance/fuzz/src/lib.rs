@@ -12,6 +12,7 @@
 //!
 //! The stored inputs lie in `fixtures/corpus`, a folder for each target.
 
+mod data;
 mod dissect;
 mod edit;
 mod input;
@@ -26,6 +27,7 @@ mod wire;
 
 use std::path::PathBuf;
 
+pub use data::{fuzz_data_policy, fuzz_data_reassemble, fuzz_data_size};
 pub use dissect::fuzz_dissect;
 pub use machines::{fuzz_decrypt_then_parse, fuzz_gm_member, fuzz_ks_responder};
 pub use mutate::Mutator;
@@ -61,6 +63,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ks_responder", run: fuzz_ks_responder, mutations: 3_000, words: &[] },
     Target { name: "gm_member", run: fuzz_gm_member, mutations: 3_000, words: &[] },
     Target { name: "decrypt_then_parse", run: fuzz_decrypt_then_parse, mutations: 3_000, words: &[] },
+    Target { name: "data_policy", run: fuzz_data_policy, mutations: 10_000, words: &[] },
+    Target { name: "data_reassemble", run: fuzz_data_reassemble, mutations: 10_000, words: &[] },
+    Target { name: "data_size", run: fuzz_data_size, mutations: 10_000, words: &[] },
 ];
 
 /// Finds a target by its name.

@@ -10,6 +10,7 @@ use crate::sealed::Sealer;
 use crate::session::{GM_TOML, ks_text, session};
 
 const MALFORMED: &str = include_str!("../../../fixtures/vectors/ikev1-malformed.json");
+const ESP: &str = include_str!("../../../fixtures/vectors/esp.json");
 const APPENDIX: &str = include_str!("../../../fixtures/vectors/gdoi-appendix-a.txt");
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -30,8 +31,84 @@ pub fn seeds(target: &str) -> Seeds {
         "waivers" => texts(WAIVERS),
         "ks_responder" | "gm_member" => machine(),
         "decrypt_then_parse" => [0, 4, 6, 10, 1, 3, 7, 9].into_iter().flat_map(sealed).collect(),
+        "data_policy" => data_policy(),
+        "data_reassemble" => data_reassemble(),
+        "data_size" => data_size(),
         _ => Vec::new(),
     }
+}
+
+/// Rules of every form, then packets and keys.
+fn data_policy() -> Seeds {
+    let mut rng = Rng::from_u64(9);
+    let inputs = [0, 1, 3, 20, 120].into_iter().map(|rules| {
+        let mut input = vec![rules];
+        // Eight octets are about what a rule takes; what is left over makes keys.
+        input.extend(rng.vec(usize::from(rules) * 8 + 120));
+        for packet in packets().iter().step_by(40).take(3) {
+            input.extend([0, 0, packet.len().min(80) as u8]);
+            input.extend(packet.iter().take(80));
+        }
+        input
+    });
+    numbered("rules", inputs.collect::<Vec<_>>())
+}
+
+/// Fragments in order, in reverse, twice, overlapping, foreign, of both versions, and those of the vectors.
+fn data_reassemble() -> Seeds {
+    let limits = [3, 7, 255];
+    let mut inputs: Vec<Vec<u8>> = Vec::new();
+    for kind in [32, 33, 40, 41, 64, 68, 96] {
+        let [first, middle, last] = [[kind, 0x40, 4], [kind, 0x44, 3], [kind, 0x07, 2]];
+        let odd = [kind, 0xc4, 3, 5];
+        let orders: [&[&[u8]]; 5] = [
+            &[&first, &middle, &last],
+            &[&last, &middle, &first],
+            &[&first, &first, &middle, &[0, 0xff, 0xff], &last],
+            &[&first, &[kind, 0x43, 3], &middle, &last],
+            &[&first, &odd, &[kind ^ 2, 0x44, 3], &last],
+        ];
+        inputs.extend(orders.iter().map(|order| [&limits[..], &order.concat()].concat()));
+    }
+    let file: serde_json::Value = serde_json::from_str(ESP).expect("the vectors are JSON");
+    for list in ["reassembly_ipv4", "reassembly_ipv6"] {
+        for steps in file[list].as_array().expect("lists").iter().map(|list| list["steps"].as_array().expect("steps")) {
+            let mut input = limits.to_vec();
+            for step in steps {
+                let packet = hex::decode(step["packet"].as_str().expect("a packet")).expect("octets");
+                input.push(16);
+                input.extend((packet.len() as u16).to_be_bytes());
+                input.extend(packet);
+            }
+            inputs.push(input);
+        }
+    }
+    numbered("steps", inputs)
+}
+
+/// The packets of the IP target, TCP with options, and ICMP errors about ESP.
+fn data_size() -> Seeds {
+    let mut seeds = wire_ip();
+    let file: serde_json::Value = serde_json::from_str(ESP).expect("the vectors are JSON");
+    let vectors = file["esp"].as_array().expect("vectors").iter().step_by(5);
+    let esp: Vec<Vec<u8>> = vectors
+        .filter_map(|vector| hex::decode(vector["outer"].as_str()?).ok())
+        .filter(|esp| esp.len() < 1600)
+        .collect();
+    for (n, packet) in esp.iter().enumerate() {
+        let reporter = if packet[0] >> 4 == 4 { "192.0.2.1" } else { "2001:db8::9" };
+        let errors = too_big_packet(reporter.parse().expect("an address"), 1_300, packet);
+        seeds.push((format!("esp-{n:02}"), [&[0, 200], packet.as_slice()].concat()));
+        seeds.extend(errors.map(|error| (format!("error-{n:02}"), [&[5, 0], error.as_slice()].concat())));
+    }
+    let mut segment = vec![0, 80, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x70, 2, 255, 255, 0, 0, 0, 0];
+    segment.extend([1, 2, 4, 5, 0xb4, 3, 3, 7]);
+    let v4 = hallmark_wire::ip::Ipv4Header::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 6).packet(&segment);
+    let ends = ("2001:db8::1".parse().expect("an address"), "2001:db8::2".parse().expect("an address"));
+    let v6 = hallmark_wire::ip::Ipv6Header::new(ends.0, ends.1, 6).packet(&segment);
+    seeds.extend([("syn-v4".to_owned(), [&[4, 0], v4.as_slice()].concat())]);
+    seeds.extend([("syn-v6".to_owned(), [&[4, 0], v6.as_slice()].concat())]);
+    seeds
 }
 
 /// Gives the IP packets of the stored captures.

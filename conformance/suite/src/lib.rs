@@ -5,6 +5,7 @@
 
 pub mod cases;
 pub mod cx;
+pub mod data;
 pub mod scene;
 pub mod setup;
 

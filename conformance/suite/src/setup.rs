@@ -7,10 +7,12 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use hallmark_probe::world::{Party, World};
+use hallmark_probe::world::{Party, Side, World};
 
 // The standard setup fits the standard scripts of the probe.
 pub use hallmark_probe::suite::{GROUP, PSK};
+/// The member's own address on its LAN in every standard setup.
+pub const LAN_ROUTER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 0, 1));
 /// The phase 1 suite of every standard setup.
 pub const PROPOSAL: &str = "aes128-sha256-modp2048-psk";
 
@@ -281,6 +283,138 @@ impl KsSetup {
     }
 }
 
+/// The data plane of a group member. What is `None` or empty is left to the subject's standard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// Largest packet on the WAN.
+    pub mtu: u16,
+    /// Largest packet on the LAN.
+    pub lan_mtu: u16,
+    /// `decrement` or `keep`.
+    pub ttl: Option<String>,
+    /// DF of the outer header: `copy`, `set` or `clear`.
+    pub df: Option<String>,
+    /// DSCP of the outer header instead of a copy.
+    pub dscp: Option<u8>,
+    /// `normal` or `compatibility`.
+    pub ecn: Option<String>,
+    /// Where packets are cut that do not fit: `before` or `after` encryption.
+    pub fragment: Option<String>,
+    /// Segment size of TCP: `off`, `auto` or a number.
+    pub mss: Option<String>,
+    /// What happens before the first registration: `open` or `close`.
+    pub fail: Option<String>,
+    /// What passes in clear while closed (`deny tcp any any eq 22`).
+    pub fail_close_exceptions: Vec<String>,
+    /// Whether it closes again when its keys have run out.
+    pub fail_close_revert: bool,
+    /// The local list: denies that stand before the group's policy.
+    pub local_deny: Vec<String>,
+    /// Whether clear packets of the permit class are accepted.
+    pub passive: bool,
+    /// Whether its own key management stays in clear whatever the policy says.
+    pub bypass_own_control: Option<bool>,
+    /// Whether packets are cut although they say that they must not be.
+    pub override_df: bool,
+    /// Source of ICMP errors towards the LAN.
+    pub lan_address: Option<IpAddr>,
+    /// Path MTU discovery: whether it learns, the least MTU that it believes, and seconds until it forgets.
+    pub pmtu: Option<(bool, u16, u32)>,
+    /// Further lines as they stand.
+    pub lines: Vec<String>,
+    /// The ports.
+    pub ports: [(Side, String); 2],
+}
+
+impl Data {
+    /// Makes the standard data plane: MTU 1500 on both sides, everything else as the subject does it by itself.
+    #[must_use]
+    pub fn standard(world: &dyn World) -> Self {
+        Self {
+            mtu: 1_500,
+            lan_mtu: 1_500,
+            ttl: None,
+            df: None,
+            dscp: None,
+            ecn: None,
+            fragment: None,
+            mss: None,
+            fail: None,
+            fail_close_exceptions: Vec::new(),
+            fail_close_revert: false,
+            local_deny: Vec::new(),
+            passive: false,
+            bypass_own_control: None,
+            override_df: false,
+            lan_address: Some(LAN_ROUTER),
+            pmtu: None,
+            lines: Vec::new(),
+            ports: [Side::Lan, Side::Wan].map(|side| (side, world.data_port(0, side))),
+        }
+    }
+
+    /// Makes it fail closed with these exceptions.
+    pub fn fail_closed(&mut self, exceptions: &[&str]) {
+        self.fail = Some("close".to_owned());
+        self.fail_close_exceptions = strings(exceptions);
+    }
+
+    fn lines(&self, out: &mut String) {
+        out.push_str("\n[data]\n");
+        line(out, "mtu", &self.mtu.to_string());
+        line(out, "lan_mtu", &self.lan_mtu.to_string());
+        let words = [
+            ("ttl", &self.ttl),
+            ("df", &self.df),
+            ("ecn", &self.ecn),
+            ("fragment", &self.fragment),
+            ("fail", &self.fail),
+        ];
+        for (key, word) in words {
+            if let Some(word) = word {
+                line(out, key, &quote(word));
+            }
+        }
+        if let Some(dscp) = self.dscp {
+            line(out, "dscp", &dscp.to_string());
+        }
+        if let Some(mss) = &self.mss {
+            let number = mss.parse::<u16>().is_ok();
+            line(out, "mss", &if number { mss.clone() } else { quote(mss) });
+        }
+        for (key, list_of) in [("fail_close_exceptions", &self.fail_close_exceptions), ("local_deny", &self.local_deny)]
+        {
+            if !list_of.is_empty() {
+                line(out, key, &list(list_of.iter()));
+            }
+        }
+        for (key, on) in [
+            ("fail_close_revert", self.fail_close_revert),
+            ("passive", self.passive),
+            ("override_df", self.override_df),
+        ] {
+            if on {
+                line(out, key, "true");
+            }
+        }
+        if let Some(on) = self.bypass_own_control {
+            line(out, "bypass_own_control", &on.to_string());
+        }
+        if let Some(address) = self.lan_address {
+            line(out, "lan_address", &quote(&address.to_string()));
+        }
+        if let Some((learn, floor, age)) = self.pmtu {
+            line(out, "pmtu", &format!("{{ learn = {learn}, floor = {floor}, age_secs = {age} }}"));
+        }
+        for further in &self.lines {
+            let _ = writeln!(out, "{further}");
+        }
+        for (side, port) in &self.ports {
+            line(out, side.as_str(), port);
+        }
+    }
+}
+
 /// A group member as a subject.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GmSetup {
@@ -320,6 +454,10 @@ pub struct GmSetup {
     pub reregister_jitter_secs: u64,
     /// Least seconds between two registration attempts that were refused.
     pub min_interval_secs: u64,
+    /// Least seconds between two registrations that errors of the data plane start; `None` for none at all.
+    pub recovery_interval_secs: Option<u64>,
+    /// Its data plane; `None` for a member that only manages keys.
+    pub data: Option<Data>,
 }
 
 impl GmSetup {
@@ -345,7 +483,14 @@ impl GmSetup {
             reregister_lead_secs: 60,
             reregister_jitter_secs: 10,
             min_interval_secs: 30,
+            recovery_interval_secs: None,
+            data: None,
         }
+    }
+
+    /// Lends the data plane, adding the standard one where there is none.
+    pub fn data(&mut self, world: &dyn World) -> &mut Data {
+        self.data.get_or_insert_with(|| Data::standard(world))
     }
 
     /// Writes the configuration text.
@@ -382,6 +527,12 @@ impl GmSetup {
             self.reregister_lead_secs, self.reregister_jitter_secs, self.min_interval_secs
         );
         line(&mut out, "multicast_interface", &quote(&self.listen.ip().to_string()));
+        if let Some(secs) = self.recovery_interval_secs {
+            line(&mut out, "recovery_interval_secs", &secs.to_string());
+        }
+        if let Some(data) = &self.data {
+            data.lines(&mut out);
+        }
         out.push_str("\n[test]\nshort_lifetimes = true\n");
         out
     }

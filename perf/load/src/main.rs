@@ -9,6 +9,7 @@ mod datapath;
 mod key_server;
 mod measure;
 mod member;
+mod ports;
 mod registration;
 
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ enum Command {
     Registration(registration::Options),
     /// Takes packets through the whole data plane on one core and prints how many, beside the bare cipher.
     Datapath(datapath::Options),
+    /// Forwards frames between ports of each kind without encryption and prints how many. Needs root.
+    Ports(ports::Options),
     /// Runs the key server that `registration` starts.
     #[command(hide = true)]
     Serve {
@@ -40,6 +43,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Registration(options) => registration::run(&options),
         Command::Datapath(options) => datapath::run(&options),
+        Command::Ports(options) => ports::run(&options),
         Command::Serve { config } => key_server::serve(&config),
     }
 }

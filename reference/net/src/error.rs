@@ -63,6 +63,9 @@ pub enum NetError {
     /// An interface carries nothing because it is down.
     #[error("interface {0} is down; ip link set {0} up turns it on")]
     InterfaceDown(String),
+    /// AF_XDP serves Ethernet only.
+    #[error("{0} is no Ethernet interface, and AF_XDP serves no other; use the packet kind of port")]
+    NotEthernet(String),
     /// Frames may not be taken from and put on an interface by this process.
     #[error("carrying frames on {0} needs CAP_NET_RAW and CAP_NET_ADMIN: run as root, or give the program both")]
     FramesNotPermitted(String),

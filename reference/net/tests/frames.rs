@@ -345,6 +345,19 @@ fn a_tun_device_carries_packets_both_ways_and_its_queues_keep_host_pairs() {
         }
         assert!(ports[0].counters().kernel_drops > 0, "a queue that nobody reads loses packets, and says so");
         ports[0].check().unwrap();
+        drop(ports.split_off(1));
+        // A packet port on the same device sees bare packets, and what it sends the device's owner reads.
+        let bare = PortSpec::new(PortKind::Packet, "tun0");
+        let mut injector = cable.b.enter(|| frame::open(&bare)).unwrap().unwrap();
+        assert!(!injector.has_link_header());
+        while ports[0].receive(64, &mut |_| ()).unwrap() > 0 {}
+        let packet = ipv4(1, 2, 0, 9000);
+        assert_eq!(injector.send(&[&packet]).unwrap(), 1);
+        assert!(collect(ports[0].as_mut(), 1) == std::slice::from_ref(&packet), "into the device");
+        assert_eq!(ports[0].send(&[&packet]).unwrap(), 1);
+        assert!(collect(injector.as_mut(), 1) == [packet], "out of the device");
+        let refused = cable.b.enter(|| frame::open(&PortSpec::new(PortKind::Xdp, "tun0")).map(|_| ())).unwrap();
+        assert!(matches!(refused, Err(NetError::NotEthernet(_))));
         cable.b.ip(&["link", "del", "tun0"]).unwrap();
         assert!(matches!(ports[0].check(), Err(NetError::NoInterface(name)) if name == "tun0"));
     }

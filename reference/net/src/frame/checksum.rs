@@ -6,14 +6,14 @@
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// Computes the checksum of the TCP segment or UDP datagram in an Ethernet frame and puts it in its place. Says
-/// whether there was one: not in fragments, in other protocols or in frames that end too early.
-pub(crate) fn complete(frame: &mut [u8]) -> bool {
-    let Some(transport) = Transport::find(frame) else { return false };
-    transport.fill_in(frame)
+/// Computes the checksum of the TCP segment or UDP datagram in a frame, Ethernet or bare IP, and puts it in its place.
+/// Says whether there was one: not in fragments, in other protocols or in frames that end too early.
+pub(crate) fn complete(frame: &mut [u8], ethernet: bool) -> bool {
+    let transport = if ethernet { Transport::find(frame) } else { Transport::behind_ip(frame) };
+    transport.is_some_and(|transport| transport.fill_in(frame))
 }
 
-/// As [`complete`], but only when the checksum is the plain sum of the pseudo header, which is how an open one looks.
+/// As [`complete`] for Ethernet, but only when the checksum is the plain sum of the pseudo header, which is how an open one looks.
 ///
 /// A finished checksum has this value once in 65,536 times, and then completing it changes nothing.
 pub(crate) fn complete_if_open(frame: &mut [u8]) -> bool {
@@ -46,6 +46,14 @@ impl Transport {
         match ethertype {
             0x0800 => Self::behind_v4(frame, ip),
             0x86dd => Self::behind_v6(frame, ip),
+            _ => None,
+        }
+    }
+
+    fn behind_ip(packet: &[u8]) -> Option<Self> {
+        match packet.first()? >> 4 {
+            4 => Self::behind_v4(packet, 0),
+            6 => Self::behind_v6(packet, 0),
             _ => None,
         }
     }
@@ -171,8 +179,11 @@ mod tests {
             let payload: Vec<u8> = (0..length).map(|n| n.wrapping_mul(91)).collect();
             for tag in [&[][..], &[0x81, 0, 0, 7], &[0x88, 0xa8, 0, 9, 0x81, 0, 0, 7]] {
                 let mut frame = udp_frame(&payload, tag);
-                assert!(complete(&mut frame));
+                assert!(complete(&mut frame, true));
                 assert_eq!(by_definition(&frame, 14 + tag.len()), 0xffff, "{length} octets");
+                let mut bare = udp_frame(&payload, tag)[14 + tag.len()..].to_vec();
+                assert!(complete(&mut bare, false));
+                assert_eq!(bare, frame[14 + tag.len()..], "without a link header");
             }
         }
     }
@@ -182,7 +193,7 @@ mod tests {
         let mut frame = udp_frame(b"open", &[]);
         let finished = {
             let mut copy = frame.clone();
-            assert!(complete(&mut copy));
+            assert!(complete(&mut copy, true));
             copy
         };
         let pseudo = 0x0a00 + 1 + 0x0a00 + 2 + 17 + 12_u16;
@@ -206,11 +217,11 @@ mod tests {
             let mut frame = whole.clone();
             frame[at] = value;
             let before = frame.clone();
-            assert!(!complete(&mut frame), "octet {at}");
+            assert!(!complete(&mut frame, true), "octet {at}");
             assert_eq!(frame, before);
         }
         for cut in 0..whole.len() {
-            assert!(!complete(&mut whole[..cut].to_vec()));
+            assert!(!complete(&mut whole[..cut].to_vec(), true));
         }
     }
 
@@ -219,7 +230,7 @@ mod tests {
         let mut frame = udp_frame(b"pad", &[]);
         let mut padded = frame.clone();
         padded.extend_from_slice(&[0xee; 15]);
-        assert!(complete(&mut frame) && complete(&mut padded));
+        assert!(complete(&mut frame, true) && complete(&mut padded, true));
         assert_eq!(frame[..], padded[..frame.len()]);
     }
 
@@ -232,7 +243,7 @@ mod tests {
         frame.extend_from_slice(&[6, 0, 1, 4, 0, 0, 0, 0]);
         let segment: Vec<u8> = (100..121).collect();
         frame.extend_from_slice(&segment);
-        assert!(complete(&mut frame));
+        assert!(complete(&mut frame, true));
         let mut covered = addresses;
         covered.extend_from_slice(&[0, 6, 0, 21]);
         covered.extend_from_slice(&frame[62..]);

@@ -14,6 +14,8 @@ pub(crate) struct Interface {
     /// The hardware address; zeros for an interface without one.
     pub(crate) mac: [u8; 6],
     pub(crate) mtu: u16,
+    /// Whether its frames begin with an Ethernet header.
+    pub(crate) ethernet: bool,
 }
 
 impl Interface {
@@ -25,8 +27,9 @@ impl Interface {
             return Err(NetError::InterfaceDown(name.to_owned()));
         }
         let mtu = sys::interface(name, InterfaceRequest::Mtu).map_err(missing)?.mtu();
-        let mac = sys::interface(name, InterfaceRequest::HardwareAddress).map_err(missing)?.mac();
-        Ok(Self { index, mac, mtu: u16::try_from(mtu).unwrap_or(u16::MAX) })
+        let hardware = sys::interface(name, InterfaceRequest::HardwareAddress).map_err(missing)?;
+        let ethernet = matches!(hardware.hardware(), libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK);
+        Ok(Self { index, mac: hardware.mac(), mtu: u16::try_from(mtu).unwrap_or(u16::MAX), ethernet })
     }
 
     /// Turns an interface on, with an MTU of the caller's choice.
@@ -45,9 +48,9 @@ impl Interface {
         sys::receive_queues(name).unwrap_or(1).max(1)
     }
 
-    /// The longest frame that is no product of offloading: Ethernet header, two VLAN tags, MTU.
+    /// The longest frame that is no product of offloading: Ethernet header and two VLAN tags if there are any, MTU.
     pub(crate) fn longest_frame(self) -> usize {
-        14 + 8 + usize::from(self.mtu)
+        usize::from(self.mtu) + if self.ethernet { 14 + 8 } else { 0 }
     }
 }
 

@@ -19,7 +19,9 @@ const SEND_BUFFER: usize = 4 << 20;
 
 /// Opens the packet sockets of all workers of an interface.
 pub(super) fn open(spec: &PortSpec, workers: u16) -> Result<Vec<Box<dyn FramePort>>, NetError> {
-    let take = if spec.own_frames { Take::All } else { Take::NotOwn };
+    // Without hardware addresses every packet that comes in counts as the interface's own.
+    let all = spec.own_frames || !Interface::find(&spec.interface)?.ethernet;
+    let take = if all { Take::All } else { Take::NotOwn };
     let ports = open_taking(spec, workers, take)?;
     Ok(ports.into_iter().map(|port| Box::new(port) as Box<dyn FramePort>).collect())
 }
@@ -135,7 +137,7 @@ impl AsFd for PacketPort {
 
 impl FramePort for PacketPort {
     fn receive(&mut self, max: usize, sink: &mut dyn FnMut(&[u8])) -> Result<usize, NetError> {
-        let longest = self.interface.longest_frame();
+        let (longest, ethernet) = (self.interface.longest_frame(), self.interface.ethernet);
         let counters = &mut self.counters;
         let mut given = 0;
         for _ in 0..max {
@@ -144,7 +146,7 @@ impl FramePort for PacketPort {
                     counters.too_long += 1;
                     return;
                 }
-                if slot.checksum_open && checksum::complete(slot.frame) {
+                if slot.checksum_open && checksum::complete(slot.frame, ethernet) {
                     counters.checksums_completed += 1;
                 }
                 counters.received += 1;
@@ -197,7 +199,7 @@ impl FramePort for PacketPort {
     }
 
     fn has_link_header(&self) -> bool {
-        true
+        self.interface.ethernet
     }
 
     fn mtu(&self) -> u16 {

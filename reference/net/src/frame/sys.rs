@@ -215,6 +215,11 @@ impl InterfaceAnswer {
         unsafe { self.0.ifr_ifru.ifru_mtu }
     }
 
+    pub(crate) fn hardware(&self) -> libc::c_ushort {
+        // SAFETY: every member of the union is an integer or an array of them, so any may be read.
+        unsafe { self.0.ifr_ifru.ifru_hwaddr }.sa_family
+    }
+
     pub(crate) fn mac(&self) -> [u8; 6] {
         // SAFETY: every member of the union is an integer or an array of them, so any may be read.
         let [a, b, c, d, e, f, ..] = unsafe { self.0.ifr_ifru.ifru_hwaddr }.sa_data;

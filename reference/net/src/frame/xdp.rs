@@ -28,6 +28,9 @@ const GROUP_RING: usize = 1 << 20;
 /// Opens an AF_XDP socket for each worker and lets the interface feed them.
 pub(super) fn open(spec: &PortSpec, workers: u16) -> Result<Vec<Box<dyn FramePort>>, NetError> {
     let interface = Interface::find(&spec.interface)?;
+    if !interface.ethernet {
+        return Err(NetError::NotEthernet(spec.interface.clone()));
+    }
     let queues = Interface::queues(&spec.interface);
     if queues > u32::from(workers) {
         return Err(NetError::Queues { interface: spec.interface.clone(), queues, workers });

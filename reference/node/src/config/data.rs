@@ -88,6 +88,7 @@ enum Mss {
 #[serde(deny_unknown_fields, default)]
 struct PmtuTable {
     learn: Option<bool>,
+    learn_v6: Option<bool>,
     floor: Option<u16>,
     age_secs: Option<u32>,
     entries: Option<usize>,
@@ -234,6 +235,7 @@ fn rule(ace: &Ace) -> Rule {
 fn pmtu(table: &PmtuTable, usual: plane::PmtuConfig) -> Mapped<plane::PmtuConfig> {
     Ok(plane::PmtuConfig {
         learn: table.learn.unwrap_or(usual.learn),
+        learn_v6: table.learn_v6.unwrap_or(usual.learn_v6),
         floor: within("pmtu.floor", table.floor, 68..=u16::MAX)?.unwrap_or(usual.floor),
         age: table.age_secs.map_or(usual.age, |secs| Duration::from_secs(secs.into())),
         entries: within("pmtu.entries", table.entries, 1..=1_000_000)?.unwrap_or(usual.entries),
