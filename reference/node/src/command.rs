@@ -12,15 +12,26 @@
 //! {"cmd":"register"}    {"cmd":"clear-sa"}           {"cmd":"shutdown"}
 //! ```
 //!
+//! A group member with a data plane takes besides:
+//!
+//! ```text
+//! {"cmd":"trace","count":10,"side":"lan","src":"10.1.0.1","dst":"10.2.0.1","protocol":50,"dropped_only":true}
+//! {"cmd":"traces"}                                   what became of the packets, every decision in words
+//! {"cmd":"capture","checkpoint":"wan-out","on":true} {"cmd":"captured"}
+//! {"cmd":"clear-counters"}                           {"cmd":"step-wall","secs":30}   (with [test] only)
+//! ```
+//!
 //! An answer is `{"ok":true,..}` or `{"ok":false,"error":"..."}`.
 
 use hallmark_control::key_server::CommandReply;
-use hallmark_control::{GmCommand, GroupMember, KeyServer, KsCommand};
+use hallmark_control::{GmCommand, KeyServer, KsCommand};
 use hallmark_core::Now;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::{Source, group_from_toml, parse_identity};
+use crate::member::Member;
+use crate::plane::{PlaneCommand, TraceRequest, checkpoint};
 
 /// Is what a request leads to.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +60,7 @@ pub fn ks(server: &mut KeyServer, now: Now, request: &str) -> Answer {
         Err(error) => return Answer::refused(format!("not a request to a key server: {error}")),
     };
     if matches!(request, KsRequest::Status) {
-        return status(serde_json::to_value(server.status(now)));
+        return status(serde_json::to_value(server.status(now)).map_err(|error| error.to_string()));
     }
     let shutdown = matches!(request, KsRequest::Shutdown);
     let done = request
@@ -62,20 +73,51 @@ pub fn ks(server: &mut KeyServer, now: Now, request: &str) -> Answer {
 }
 
 /// Gives a request to a group member.
-pub fn gm(member: &mut GroupMember, now: Now, request: &str) -> Answer {
+pub fn gm(member: &mut Member, now: Now, request: &str) -> Answer {
     let request = match serde_json::from_str::<GmRequest>(request) {
         Ok(request) => request,
         Err(error) => return Answer::refused(format!("not a request to a group member: {error}")),
     };
     let command = match request {
-        GmRequest::Status => return status(serde_json::to_value(member.status(now))),
+        GmRequest::Status => return status(member.status(now)),
         GmRequest::Register => GmCommand::Register,
         GmRequest::ClearSa => GmCommand::ClearSa,
         GmRequest::Shutdown => GmCommand::Shutdown,
+        GmRequest::StepWall { secs } => return done(member.step_wall(secs)),
+        GmRequest::Trace(trace) => return plane(member, now, &trace.command()),
+        GmRequest::Traces => return plane(member, now, &PlaneCommand::Traces),
+        GmRequest::Capture { checkpoint: name, on } => {
+            return match checkpoint(&name) {
+                Ok(checkpoint) => plane(member, now, &PlaneCommand::Capture { checkpoint, on }),
+                Err(why) => Answer::refused(why),
+            };
+        }
+        GmRequest::Captured => return plane(member, now, &PlaneCommand::Captured),
+        GmRequest::ClearCounters => return plane(member, now, &PlaneCommand::ClearCounters),
     };
     let shutdown = matches!(command, GmCommand::Shutdown);
     member.handle_command(now, command);
-    Answer { reply: json!({ "ok": true, "reply": "done" }), shutdown }
+    Answer { shutdown, ..done(Ok(())) }
+}
+
+/// Puts what a data plane has to tell into an answer.
+fn plane(member: &mut Member, now: Now, command: &PlaneCommand) -> Answer {
+    match member.plane_command(now, command) {
+        Ok(Value::Object(mut told)) => {
+            told.insert("ok".to_owned(), Value::Bool(true));
+            told.insert("reply".to_owned(), Value::from("done"));
+            Answer::ok(Value::Object(told))
+        }
+        Ok(other) => Answer::ok(json!({ "ok": true, "reply": other })),
+        Err(why) => Answer::refused(why),
+    }
+}
+
+fn done(done: Result<(), String>) -> Answer {
+    match done {
+        Ok(()) => Answer::ok(json!({ "ok": true, "reply": "done" })),
+        Err(why) => Answer::refused(why),
+    }
 }
 
 #[derive(Deserialize)]
@@ -124,6 +166,12 @@ enum GmRequest {
     Register,
     ClearSa,
     Shutdown,
+    StepWall { secs: i64 },
+    Trace(TraceRequest),
+    Traces,
+    Capture { checkpoint: String, on: bool },
+    Captured,
+    ClearCounters,
 }
 
 impl KsRequest {
@@ -147,7 +195,7 @@ impl KsRequest {
     }
 }
 
-fn status(status: serde_json::Result<Value>) -> Answer {
+fn status(status: Result<Value, String>) -> Answer {
     match status {
         Ok(status) => Answer::ok(json!({ "ok": true, "status": status })),
         Err(error) => Answer::refused(error),

@@ -51,6 +51,8 @@ pub struct ProcessConfig {
     pub seed: Option<[u8; 32]>,
     /// The address of the interface that joins multicast groups.
     pub multicast_interface: Option<IpAddr>,
+    /// The text has a `[test]` table, so that commands for tests are fine.
+    pub test: bool,
 }
 
 /// Says where a configuration text comes from: for messages, and as the folder of relative paths.

@@ -6,6 +6,7 @@
 //! timeout.
 //!
 //! * [`config`] reads `ks.toml` and `gm.toml`, for the process and for every other place that starts a node.
+//! * [`member`] joins the control plane and the data plane of a group member, [`plane`] is what lies between the two.
 //! * [`command`] is the console: one JSON object in, one JSON object out.
 //! * [`process`] runs a node; [`client`] talks to the console of a running one.
 //! * [`log`] writes events as lines, and never more of them than the rate limit allows.
@@ -16,6 +17,11 @@ pub mod config;
 mod console;
 pub mod log;
 mod machine;
+pub mod member;
+pub mod plane;
 pub mod process;
+mod told;
 
+pub use member::Member;
 pub use process::{NodeError, RunOptions, run_gm, run_ks};
+pub use told::Told;

@@ -1,9 +1,11 @@
 //! What the loop needs of a machine, whichever role it has.
 
-use hallmark_control::{Event, GmCommand, GroupMember, KeyServer, KsCommand};
+use hallmark_control::{GmCommand, KeyServer, KsCommand};
 use hallmark_core::{Datagram, Instant, Now};
 
 use crate::command;
+use crate::member::Member;
+use crate::told::Told;
 
 /// Is a key server or a group member.
 pub(crate) trait Machine {
@@ -13,7 +15,7 @@ pub(crate) trait Machine {
     fn handle_datagram(&mut self, now: Now, datagram: &Datagram);
     fn handle_timeout(&mut self, now: Now);
     fn poll_transmit(&mut self) -> Option<Datagram>;
-    fn poll_event(&mut self) -> Option<Event>;
+    fn poll_event(&mut self) -> Option<Told>;
     fn poll_timeout(&self) -> Option<Instant>;
 
     /// Answers a request of the console.
@@ -38,8 +40,8 @@ impl Machine for KeyServer {
         Self::poll_transmit(self)
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        Self::poll_event(self)
+    fn poll_event(&mut self) -> Option<Told> {
+        Self::poll_event(self).map(Told::Control)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -55,7 +57,7 @@ impl Machine for KeyServer {
     }
 }
 
-impl Machine for GroupMember {
+impl Machine for Member {
     const ROLE: &'static str = "gm";
 
     fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
@@ -70,7 +72,7 @@ impl Machine for GroupMember {
         Self::poll_transmit(self)
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
+    fn poll_event(&mut self) -> Option<Told> {
         Self::poll_event(self)
     }
 

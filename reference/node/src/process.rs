@@ -5,8 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hallmark_control::event::Kept;
-use hallmark_control::{ConfigError as MachineError, EventKind, GroupMember, KeyServer};
+use hallmark_control::{ConfigError as MachineError, EventKind, KeyServer};
 use hallmark_core::{Instant, Now, Rng};
 use hallmark_net::{Clock, NetError, PortSet, UdpOptions, entropy};
 use serde_json::{Value, json};
@@ -15,10 +14,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::config::{self, ConfigError, ProcessConfig, Setup};
+use crate::config::{self, ConfigError, PortKind, ProcessConfig, Setup};
 use crate::console::{Console, Request};
 use crate::log::{self, Level, Log};
 use crate::machine::Machine;
+use crate::member::Member;
 
 /// Datagrams that are taken in before the loop looks at anything else.
 const BATCH: usize = 64;
@@ -57,6 +57,9 @@ pub enum NodeError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The configuration names ports that carry frames.
+    #[error("ports of kind packet, xdp and tun are not driven by this version; leave [data] lan and wan out")]
+    NoFramePorts,
     /// The event loop could not be set up.
     #[error("cannot start the event loop: {0}")]
     Runtime(#[source] io::Error),
@@ -87,10 +90,17 @@ pub fn run_ks(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
 /// # Errors
 /// When it cannot start: nothing has been sent then.
 pub fn run_gm(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
-    let Setup { mut machine, limits, process, .. } = config::gm_from_file(path)?;
+    let setup = config::gm_from_file(path)?;
+    if let Some(data) = &setup.data
+        && [&data.lan, &data.wan].iter().any(|port| port.kind != PortKind::Lab)
+    {
+        return Err(NodeError::NoFramePorts);
+    }
+    let process = setup.process.clone();
     run(&process, options, |rng, now, bound| {
-        machine.listen = bound.of(machine.listen);
-        Ok(GroupMember::new(machine, limits, rng, now)?)
+        let mut setup = setup;
+        setup.machine.listen = bound.of(setup.machine.listen);
+        Ok(Member::start(setup, rng, now)?)
     })
 }
 
@@ -225,8 +235,10 @@ impl<M: Machine> Node<M> {
             }
         }
         while let Some(event) = self.machine.poll_event() {
-            self.follow(&event.kind, ports);
-            let level = level(&event.kind);
+            if let Some(kind) = event.control() {
+                self.follow(kind, ports);
+            }
+            let level = event.level();
             if self.log.wants(level) {
                 self.log.event(self.clock.now(), level, &event);
             }
@@ -304,23 +316,6 @@ impl<M: Machine> Node<M> {
         let now = self.clock.now();
         self.log.message(now, Level::Info, &format!("ends: {why}"));
         self.machine.farewell(now);
-    }
-}
-
-/// Says how much an event matters to an operator.
-pub(crate) fn level(kind: &EventKind) -> Level {
-    match kind {
-        EventKind::Rejected { effect: Kept::StateKept, .. }
-        | EventKind::Phase1Started { .. }
-        | EventKind::Phase1Established { .. }
-        | EventKind::Hint { .. }
-        | EventKind::PushRepeated { .. }
-        | EventKind::AckSent { .. }
-        | EventKind::AckReceived { .. } => Level::Debug,
-        EventKind::PushSent { copy, .. } if *copy > 0 => Level::Debug,
-        kind if kind.is_secret() => Level::Debug,
-        kind if kind.is_warning() => Level::Warn,
-        _ => Level::Info,
     }
 }
 

@@ -37,7 +37,9 @@ pub(super) fn key_server(file: KsFile, source: &Source) -> Mapped<Setup<KsConfig
     schema(&file.schema, "hallmark.ks/1")?;
     let listen: Vec<SocketAddr> = file.listen.iter().map(|NetAddress(address)| *address).collect();
     let main = *listen.first().ok_or_else(|| Mistake::new("listen", "at least one address is needed"))?;
-    let test = test_config(&file.test)?;
+    let given = file.test.is_some();
+    let switches = file.test.unwrap_or_default();
+    let test = test_config(&switches)?;
     let mut phase1 = phase1_config(file.phase1, file.identity, source)?;
     phase1.accept = true;
     phase1.nat_t_port = file.nat_t_port;
@@ -45,7 +47,8 @@ pub(super) fn key_server(file: KsFile, source: &Source) -> Mapped<Setup<KsConfig
     let peers = each(file.peer, "peer", peer)?;
     let groups = each(file.group, "group", |table, place| group_of(table, source, place, main.port()))?;
     let sources = groups.iter().filter_map(|group| group.kek.as_ref()).map(|kek| kek.source_port);
-    let process = process_config(&listen, file.nat_t_port, sources, file.control, &file.test, None, source)?;
+    let mut process = process_config(&listen, file.nat_t_port, sources, file.control, &switches, None, source)?;
+    process.test = given;
     let limits = limits(&file.limits)?;
     let machine = KsConfig { listen, phase1, peers, groups, test };
     machine.phase1.validate().map_err(phase1_mistake)?;
@@ -56,8 +59,10 @@ pub(super) fn key_server(file: KsFile, source: &Source) -> Mapped<Setup<KsConfig
 pub(super) fn group_member(file: GmFile, source: &Source) -> Mapped<Setup<GmConfig>> {
     schema(&file.schema, "hallmark.gm/1")?;
     let NetAddress(listen) = file.listen;
-    let test = test_config(&file.test)?;
-    let data = file.data.map(|table| data::setup(table, listen.ip(), plane_behaviour(&file.test))).transpose()?;
+    let given = file.test.is_some();
+    let switches = file.test.unwrap_or_default();
+    let test = test_config(&switches)?;
+    let data = file.data.map(|table| data::setup(table, listen.ip(), plane_behaviour(&switches))).transpose()?;
     let mut phase1 = phase1_config(file.phase1, file.identity, source)?;
     phase1.accept = false;
     phase1.nat_t_port = file.nat_t_port;
@@ -69,7 +74,8 @@ pub(super) fn group_member(file: GmFile, source: &Source) -> Mapped<Setup<GmConf
     let group = membership(file.group)?;
     let interface = group.multicast_interface;
     let ports = std::iter::empty();
-    let process = process_config(&[listen], file.nat_t_port, ports, file.control, &file.test, interface, source)?;
+    let mut process = process_config(&[listen], file.nat_t_port, ports, file.control, &switches, interface, source)?;
+    process.test = given;
     let limits = limits(&file.limits)?;
     let machine = GmConfig { listen, phase1, servers, group, test };
     machine.phase1.validate().map_err(phase1_mistake)?;
@@ -481,7 +487,8 @@ fn process_config(
         Some(folder) => folder.join(path),
         None => PathBuf::from(path),
     });
-    Ok(ProcessConfig { listen: unique, control, clock_rate, seed: seed(test.seed.as_deref())?, multicast_interface })
+    let seed = seed(test.seed.as_deref())?;
+    Ok(ProcessConfig { listen: unique, control, clock_rate, seed, multicast_interface, test: false })
 }
 
 fn seed(digits: Option<&str>) -> Mapped<Option<[u8; 32]>> {

@@ -26,8 +26,7 @@ pub(super) struct KsFile {
     pub(super) group: Vec<GroupTable>,
     #[serde(default)]
     pub(super) limits: LimitsTable,
-    #[serde(default)]
-    pub(super) test: TestTable,
+    pub(super) test: Option<TestTable>,
 }
 
 /// `gm.toml`.
@@ -48,8 +47,7 @@ pub(super) struct GmFile {
     pub(super) data: Option<DataTable>,
     #[serde(default)]
     pub(super) limits: LimitsTable,
-    #[serde(default)]
-    pub(super) test: TestTable,
+    pub(super) test: Option<TestTable>,
 }
 
 /// The text of `replace-policy`.
