@@ -11,6 +11,7 @@ mod interrupt;
 mod out;
 mod select;
 mod subject;
+mod switches;
 mod target;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,34 +3,33 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use hallmark_control::behaviour::{Defect, Variant};
-use hallmark_control::{Event, EventKind, GroupMember, KeyServer};
+use hallmark_control::{EventKind, KeyServer};
 use hallmark_core::{Datagram, Instant, Now, Rng};
-use hallmark_node::command;
+use hallmark_datapath as plane;
 use hallmark_node::config::{Source, gm_from_toml, ks_from_toml};
-use hallmark_probe::world::Role;
+use hallmark_node::{Member, Told, command};
+use hallmark_probe::world::{Role, Side};
 use hallmark_runner::{LabSubject, LabSubjects};
 
 /// Starts the reference in the lab.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reference {
     /// Wrong behaviours that are switched on.
-    pub(crate) defects: Vec<Defect>,
+    pub(crate) defects: Vec<&'static str>,
     /// Legal differences that are switched on.
-    pub(crate) variants: Vec<Variant>,
+    pub(crate) variants: Vec<&'static str>,
 }
 
 impl Reference {
     /// Writes the switches as lines of the `[test]` part of a configuration text.
     pub(crate) fn test_lines(&self) -> String {
         let mut lines = String::new();
-        let quoted = |names: Vec<&str>| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        let quoted = |names: &[&str]| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
         if !self.defects.is_empty() {
-            lines += &format!("defects = [{}]\n", quoted(self.defects.iter().map(|defect| defect.name()).collect()));
+            lines += &format!("defects = [{}]\n", quoted(&self.defects));
         }
         if !self.variants.is_empty() {
-            lines +=
-                &format!("variants = [{}]\n", quoted(self.variants.iter().map(|variant| variant.name()).collect()));
+            lines += &format!("variants = [{}]\n", quoted(&self.variants));
         }
         lines
     }
@@ -51,8 +50,7 @@ impl LabSubjects for Reference {
             }
             Role::Gm => {
                 let setup = gm_from_toml(config, &source).map_err(|error| error.to_string())?;
-                let machine =
-                    GroupMember::new(setup.machine, setup.limits, rng, now).map_err(|error| error.to_string())?;
+                let machine = Member::start(setup, rng, now).map_err(|error| error.to_string())?;
                 Box::new(Subject::new(machine))
             }
         })
@@ -73,43 +71,79 @@ trait Machine: Send {
     fn handle_datagram(&mut self, now: Now, datagram: &Datagram);
     fn handle_timeout(&mut self, now: Now);
     fn poll_transmit(&mut self) -> Option<Datagram>;
-    fn poll_event(&mut self) -> Option<Event>;
+    fn poll_event(&mut self) -> Option<Told>;
     fn poll_timeout(&self) -> Option<Instant>;
     fn command(&mut self, now: Now, request: &str) -> command::Answer;
+
+    /// Takes a packet at a data port; a machine without any does nothing with it.
+    fn handle_packet(&mut self, now: Now, side: plane::Side, packet: &[u8]) {
+        let _ = (now, side, packet);
+    }
+
+    fn poll_packet(&mut self) -> Option<(plane::Side, Vec<u8>)> {
+        None
+    }
 }
 
-macro_rules! machine {
-    ($type:ty, $command:path) => {
-        impl Machine for $type {
-            fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
-                <$type>::handle_datagram(self, now, datagram);
-            }
+impl Machine for KeyServer {
+    fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
+        Self::handle_datagram(self, now, datagram);
+    }
 
-            fn handle_timeout(&mut self, now: Now) {
-                <$type>::handle_timeout(self, now);
-            }
+    fn handle_timeout(&mut self, now: Now) {
+        Self::handle_timeout(self, now);
+    }
 
-            fn poll_transmit(&mut self) -> Option<Datagram> {
-                <$type>::poll_transmit(self)
-            }
+    fn poll_transmit(&mut self) -> Option<Datagram> {
+        Self::poll_transmit(self)
+    }
 
-            fn poll_event(&mut self) -> Option<Event> {
-                <$type>::poll_event(self)
-            }
+    fn poll_event(&mut self) -> Option<Told> {
+        Self::poll_event(self).map(Told::Control)
+    }
 
-            fn poll_timeout(&self) -> Option<Instant> {
-                <$type>::poll_timeout(self)
-            }
+    fn poll_timeout(&self) -> Option<Instant> {
+        Self::poll_timeout(self)
+    }
 
-            fn command(&mut self, now: Now, request: &str) -> command::Answer {
-                $command(self, now, request)
-            }
-        }
-    };
+    fn command(&mut self, now: Now, request: &str) -> command::Answer {
+        command::ks(self, now, request)
+    }
 }
 
-machine!(KeyServer, command::ks);
-machine!(GroupMember, command::gm);
+impl Machine for Member {
+    fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
+        Self::handle_datagram(self, now, datagram);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_transmit(&mut self) -> Option<Datagram> {
+        Self::poll_transmit(self)
+    }
+
+    fn poll_event(&mut self) -> Option<Told> {
+        Self::poll_event(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Self::poll_timeout(self)
+    }
+
+    fn command(&mut self, now: Now, request: &str) -> command::Answer {
+        command::gm(self, now, request)
+    }
+
+    fn handle_packet(&mut self, now: Now, side: plane::Side, packet: &[u8]) {
+        Self::handle_packet(self, now, side, packet);
+    }
+
+    fn poll_packet(&mut self) -> Option<(plane::Side, Vec<u8>)> {
+        Self::poll_packet(self)
+    }
+}
 
 impl<M: Machine> Subject<M> {
     fn new(machine: M) -> Self {
@@ -120,11 +154,11 @@ impl<M: Machine> Subject<M> {
 
     fn take_events(&mut self) {
         while let Some(event) = self.machine.poll_event() {
-            match &event.kind {
-                EventKind::MulticastJoin { group_address, .. } => {
+            match event.control() {
+                Some(EventKind::MulticastJoin { group_address, .. }) => {
                     self.groups.insert(*group_address);
                 }
-                EventKind::MulticastLeave { group_address, .. } => {
+                Some(EventKind::MulticastLeave { group_address, .. }) => {
                     self.groups.remove(group_address);
                 }
                 _ => {}
@@ -159,6 +193,26 @@ impl<M: Machine> LabSubject for Subject<M> {
 
     fn poll_log(&mut self) -> Option<String> {
         self.log.pop_front()
+    }
+
+    fn handle_packet(&mut self, now: Now, side: Side, packet: &[u8]) {
+        if !self.ended {
+            let side = match side {
+                Side::Lan => plane::Side::Lan,
+                Side::Wan => plane::Side::Wan,
+            };
+            self.machine.handle_packet(now, side, packet);
+            self.take_events();
+        }
+    }
+
+    fn poll_packet(&mut self) -> Option<(Side, Vec<u8>)> {
+        let (side, packet) = self.machine.poll_packet()?;
+        let side = match side {
+            plane::Side::Lan => Side::Lan,
+            plane::Side::Wan => Side::Wan,
+        };
+        Some((side, packet))
     }
 
     fn multicast_groups(&self) -> Vec<IpAddr> {

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::sync::atomic::AtomicU32;
 
 use hallmark_catalogue::{Subject, suggest};
-use hallmark_control::behaviour::{Defect, Variant};
 use hallmark_probe::world::Role;
 use hallmark_runner::Worlds;
 use hallmark_runner::lab_world::LabWorlds;
@@ -19,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Done, Failure};
 use crate::select::read;
 use crate::subject::Reference;
+use crate::switches;
 
 /// How much faster than real time a reference process lives.
 const PROCESS_CLOCK_RATE: f64 = 20.0;
@@ -312,17 +312,17 @@ impl TargetArgs {
 }
 
 /// Finds a defect by its name.
-pub(crate) fn defect(name: &str) -> Done<Defect> {
-    Defect::from_name(name).ok_or_else(|| {
-        let hint = suggest::did_you_mean(name, Defect::ALL.iter().map(|defect| defect.name()));
+pub(crate) fn defect(name: &str) -> Done<&'static str> {
+    switches::defect(name).map(switches::Switchable::name).ok_or_else(|| {
+        let hint = suggest::did_you_mean(name, switches::defects().map(switches::Switchable::name));
         Failure::usage(format!("no defect is called `{name}`{hint}\n`hallmark catalogue defects` lists them all."))
     })
 }
 
 /// Finds a variant by its name.
-pub(crate) fn variant(name: &str) -> Done<Variant> {
-    Variant::from_name(name).ok_or_else(|| {
-        let hint = suggest::did_you_mean(name, Variant::ALL.iter().map(|variant| variant.name()));
+pub(crate) fn variant(name: &str) -> Done<&'static str> {
+    switches::variant(name).map(switches::Switchable::name).ok_or_else(|| {
+        let hint = suggest::did_you_mean(name, switches::variants().map(switches::Switchable::name));
         Failure::usage(format!("no variant is called `{name}`{hint}\n`hallmark catalogue variants` lists them all."))
     })
 }

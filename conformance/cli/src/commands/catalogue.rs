@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hallmark_catalogue::{CaseInfo, Requirements, listing, suggest};
-use hallmark_control::behaviour::{Defect, Variant};
 use serde_json::json;
 
 use crate::failure::{Done, Failure};
 use crate::printed;
+use crate::switches;
 
 /// Shows the catalogue behind the suite.
 #[derive(clap::Subcommand, Debug)]
@@ -48,18 +48,18 @@ pub(crate) fn run(command: &CatalogueCommand) -> Done {
         CatalogueCommand::Trace { spec, open, format } => trace(&cases, spec.as_deref(), *open, *format),
         CatalogueCommand::Export => printed(&export(&cases)?),
         CatalogueCommand::Defects => {
-            let rows = Defect::ALL.iter().map(|d| (d.name(), d.reference(), d.describe()));
+            let rows = switches::defects().map(|d| (d.name(), d.reference(), d.describe()));
             let caught = |name: &str| cases.iter().filter(|case| case.catches.contains(&name)).count().to_string();
-            printed(&switches(rows, "CASES", &caught))
+            printed(&rows_of(rows, "CASES", &caught))
         }
         CatalogueCommand::Variants => {
-            let rows = Variant::ALL.iter().map(|v| (v.name(), v.reference(), v.describe()));
-            printed(&switches(rows, "", &|_| String::new()))
+            let rows = switches::variants().map(|v| (v.name(), v.reference(), v.describe()));
+            printed(&rows_of(rows, "", &|_| String::new()))
         }
     }
 }
 
-fn switches<'a>(
+fn rows_of<'a>(
     rows: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
     extra: &str,
     cell: &dyn Fn(&str) -> String,
@@ -167,12 +167,10 @@ fn export(cases: &[&'static CaseInfo]) -> Done<String> {
             })
         })
         .collect();
-    let defects: Vec<_> = Defect::ALL
-        .iter()
+    let defects: Vec<_> = switches::defects()
         .map(|d| json!({ "name": d.name(), "reference": d.reference(), "describe": d.describe() }))
         .collect();
-    let variants: Vec<_> = Variant::ALL
-        .iter()
+    let variants: Vec<_> = switches::variants()
         .map(|v| json!({ "name": v.name(), "reference": v.reference(), "describe": v.describe() }))
         .collect();
     let text = serde_json::to_string_pretty(&json!({

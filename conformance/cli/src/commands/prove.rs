@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use hallmark_catalogue::{CaseInfo, ExitCode, Need, Subject, Verdict};
-use hallmark_control::behaviour::{Defect, Variant};
 use hallmark_report::KillMatrix;
 use hallmark_runner::Worlds;
 use hallmark_runner::lab_world::LabWorlds;
@@ -18,6 +17,7 @@ use crate::commands::run::write_copy;
 use crate::failure::Done;
 use crate::select::SelectArgs;
 use crate::subject::Reference;
+use crate::switches::{self, Switchable};
 use crate::{interrupt, out, target};
 
 /// The seed of a proof: fixed, because a proof is a test of the suite and not of a subject.
@@ -123,17 +123,17 @@ pub(crate) fn run(args: &ProveArgs) -> Done {
 fn plan(args: &ProveArgs, selected: &[&'static Case], narrowed: bool) -> Done<ProofPlan> {
     let asked = !args.defect.is_empty() || !args.variant.is_empty();
     let defects: Vec<&'static str> = if asked {
-        args.defect.iter().map(|name| target::defect(name).map(Defect::name)).collect::<Done<_>>()?
+        args.defect.iter().map(|name| target::defect(name)).collect::<Done<_>>()?
     } else if narrowed && !args.full {
         let demanded: BTreeSet<&str> = selected.iter().flat_map(|case| case.info.catches).copied().collect();
-        Defect::ALL.iter().map(|defect| defect.name()).filter(|name| demanded.contains(name)).collect()
+        switches::defects().map(Switchable::name).filter(|name| demanded.contains(name)).collect()
     } else {
-        Defect::ALL.iter().map(|defect| defect.name()).collect()
+        switches::defects().map(Switchable::name).collect()
     };
     let variants: Vec<&'static str> = if asked {
-        args.variant.iter().map(|name| target::variant(name).map(Variant::name)).collect::<Done<_>>()?
+        args.variant.iter().map(|name| target::variant(name)).collect::<Done<_>>()?
     } else {
-        Variant::ALL.iter().map(|variant| variant.name()).collect()
+        switches::variants().map(Switchable::name).collect()
     };
     // With named defects only, cases that have nothing to do with them prove nothing.
     let concerned = |case: &Case| case.info.catches.iter().any(|name| defects.contains(name));
@@ -151,12 +151,16 @@ fn plan(args: &ProveArgs, selected: &[&'static Case], narrowed: bool) -> Done<Pr
     })
 }
 
-/// Tells whether a variant can change anything for a case: what only one role does cannot be seen in the other.
+/// Tells whether a variant can change anything for a case: what only one role does cannot be seen in the other, and what
+/// the data plane does only where there is one.
 fn concerns(variant: &str, case: &CaseInfo) -> bool {
     let other = match case.subject {
         Subject::Ks => "gm_",
         Subject::Gm => "ks_",
     };
+    if switches::of_data_plane(variant) {
+        return case.needs.contains(&Need::Datapath);
+    }
     !variant.starts_with(other) || case.needs.contains(&Need::TwoDevices)
 }
 
@@ -172,7 +176,7 @@ fn matrix(plan: &ProofPlan, proof: &Proof, args: &ProveArgs) -> KillMatrix {
             .catches
             .iter()
             .copied()
-            .filter(|name| plan.defects.contains(name) || !defects_asked && Defect::from_name(name).is_none())
+            .filter(|name| plan.defects.contains(name) || !defects_asked && switches::defect(name).is_none())
             .collect();
         matrix.case(case.info.id, &must, word.unwrap_or("not run"));
     }
@@ -180,14 +184,14 @@ fn matrix(plan: &ProofPlan, proof: &Proof, args: &ProveArgs) -> KillMatrix {
         let cells = proof.defects.get(name).map(Vec::as_slice).unwrap_or_default();
         let caught = cells.iter().filter(|cell| cell.caught()).map(|cell| cell.case.to_owned()).collect();
         let (describe, reference) =
-            Defect::from_name(name).map_or(("", ""), |defect| (defect.describe(), defect.reference()));
+            switches::defect(name).map_or(("", ""), |defect| (defect.describe(), defect.reference()));
         matrix.defect(name, describe, reference, caught);
     }
     for name in &plan.variants {
         let cells = proof.variants.get(name).map(Vec::as_slice).unwrap_or_default();
         let punished =
             cells.iter().filter(|cell| is_punished(cell, proof)).map(|cell| format!("{} {}", cell.case, cell.verdict));
-        let describe = Variant::from_name(name).map_or("", Variant::describe);
+        let describe = switches::variant(name).map_or("", Switchable::describe);
         matrix.variant(name, describe, cells.len(), punished.collect());
     }
     matrix
@@ -228,8 +232,8 @@ impl Switchboard for Lab {
         let mut subjects = Reference::default();
         match switch {
             Switch::Conforming => {}
-            Switch::Defect(name) => subjects.defects.push(Defect::from_name(name)?),
-            Switch::Variant(name) => subjects.variants.push(Variant::from_name(name)?),
+            Switch::Defect(name) => subjects.defects.push(switches::defect(name)?.name()),
+            Switch::Variant(name) => subjects.variants.push(switches::variant(name)?.name()),
         }
         Some(Box::new(LabWorlds { subjects }))
     }
