@@ -395,6 +395,19 @@ impl Tek {
         self
     }
 
+    /// Gives its sequence numbers 64 bits.
+    #[must_use]
+    pub fn extended_sequence(mut self) -> Self {
+        self.attributes.0.push(Attribute::basic(tek_attr::ESN, 1));
+        self
+    }
+
+    /// Tells whether its sequence numbers have 64 bits.
+    #[must_use]
+    pub fn has_extended_sequence(&self) -> bool {
+        self.attributes.uint(tek_attr::ESN) == Some(1)
+    }
+
     /// Sets the flows.
     #[must_use]
     pub fn flows(mut self, flows: Vec<Flow>) -> Self {

@@ -39,6 +39,7 @@ macro_rules! case {
     };
 }
 
+mod gm_data;
 mod gm_phase1;
 mod gm_pull;
 mod gm_push;

@@ -183,6 +183,31 @@ pub struct Group {
     pub tek_lead_floor_secs: u64,
     /// Scheduled rekeys without ACK before a member is removed.
     pub missed_rekeys_before_removal: u32,
+    /// Protection against replayed data.
+    pub replay: Option<Replay>,
+    /// Whether members are told to receive only.
+    pub receive_only: bool,
+    /// Whether SPIs tell the group.
+    pub group_spis: bool,
+}
+
+/// How the members of a group keep replayed data out.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Replay {
+    /// `none`, `counter`, `time` or `d3p`.
+    pub method: String,
+    /// Packets, seconds or milliseconds.
+    pub window: Option<u32>,
+    /// Window of IP-D3P in milliseconds beside another method.
+    pub d3p_window_ms: Option<u32>,
+}
+
+impl Replay {
+    /// Makes the method with its window.
+    #[must_use]
+    pub fn new(method: &str, window: u32) -> Self {
+        Self { method: method.to_owned(), window: Some(window), d3p_window_ms: None }
+    }
 }
 
 /// A key server as a subject.
@@ -240,6 +265,9 @@ impl KsSetup {
                 teks: vec![Tek::default()],
                 tek_lead_floor_secs: 90,
                 missed_rekeys_before_removal: 3,
+                replay: None,
+                receive_only: false,
+                group_spis: false,
             }],
         }
     }
@@ -595,6 +623,12 @@ fn group_lines(out: &mut String, group: &Group) {
     line(out, "ack", &quote(&group.ack));
     line(out, "atd_secs", &group.atd_secs.to_string());
     line(out, "dtd_secs", &group.dtd_secs.to_string());
+    if group.receive_only {
+        line(out, "direction", "\"receive-only\"");
+    }
+    if group.group_spis {
+        line(out, "group_spis", "true");
+    }
     if let Some(kek) = &group.kek {
         out.push_str("\n[group.kek]\n");
         line(out, "cipher", &quote(&kek.cipher));
@@ -615,6 +649,16 @@ fn group_lines(out: &mut String, group: &Group) {
     out.push_str("\n[group.rekey]\nlead_percent = 10\n");
     line(out, "tek_lead_floor_secs", &group.tek_lead_floor_secs.to_string());
     line(out, "missed_rekeys_before_removal", &group.missed_rekeys_before_removal.to_string());
+    if let Some(replay) = &group.replay {
+        out.push_str("\n[group.replay]\n");
+        line(out, "method", &quote(&replay.method));
+        if let Some(window) = replay.window {
+            line(out, "window", &window.to_string());
+        }
+        if let Some(window) = replay.d3p_window_ms {
+            line(out, "d3p_window_ms", &window.to_string());
+        }
+    }
     for tek in &group.teks {
         out.push_str("\n[[group.tek]]\n");
         line(out, "protocol", &quote(&tek.protocol));

@@ -91,10 +91,19 @@ pub struct EspSeen {
 /// Next header of a dummy packet, which holds nothing and may come at any time (RFC 4303 §2.6).
 const DUMMY: u8 = 59;
 
+/// The keys of one TEK.
+struct Keyed {
+    spi: u32,
+    transform: Transform,
+    key: EspKey,
+    /// Sequence numbers have 64 bits. No case lets a subject send so much that the high half moves.
+    extended: bool,
+}
+
 /// The keys of the TEKs that the scripted key server has handed out.
 #[derive(Default)]
 pub struct Opener {
-    keys: Vec<(u32, Transform, EspKey)>,
+    keys: Vec<Keyed>,
 }
 
 impl Opener {
@@ -105,7 +114,7 @@ impl Opener {
     pub fn add(&mut self, tek: &Tek) -> Result<(), Fault> {
         if !self.knows(tek.spi) {
             let (transform, key) = keyed(tek)?;
-            self.keys.push((tek.spi, transform, key));
+            self.keys.push(Keyed { spi: tek.spi, transform, key, extended: tek.has_extended_sequence() });
         }
         Ok(())
     }
@@ -113,7 +122,7 @@ impl Opener {
     /// Tells whether an SPI is one of the group's.
     #[must_use]
     pub fn knows(&self, spi: u32) -> bool {
-        self.keys.iter().any(|(known, ..)| *known == spi)
+        self.keys.iter().any(|known| known.spi == spi)
     }
 
     /// Reads the SPI of an ESP packet; `None` for what is no ESP, or a later fragment.
@@ -133,11 +142,15 @@ impl Opener {
             return Err(format!("ESP of {} octets", payload.len()));
         };
         let (spi, seq) = (u32::from_be_bytes([*s0, *s1, *s2, *s3]), u32::from_be_bytes([*n0, *n1, *n2, *n3]));
-        let known = self.keys.iter().find(|(known, ..)| *known == spi);
-        let (_, transform, key) = known.ok_or_else(|| format!("ESP under SPI {spi:08x}, which is not the group's"))?;
+        let known = self.keys.iter().find(|known| known.spi == spi);
+        let known = known.ok_or_else(|| format!("ESP under SPI {spi:08x}, which is not the group's"))?;
+        let Keyed { transform, key, .. } = known;
         let mut esp = payload.to_vec();
         let iv = esp.get(8..transform.header_len()).unwrap_or_default().to_vec();
-        let plain = key.open(&mut esp, None).map_err(|error| format!("ESP under SPI {spi:08x}: {error}"))?.to_vec();
+        let plain = key
+            .open(&mut esp, known.extended.then_some(0))
+            .map_err(|error| format!("ESP under SPI {spi:08x}: {error}"))?
+            .to_vec();
         let (body, trailer) = plain.split_last_chunk::<2>().ok_or("ESP without a trailer")?;
         let (pad_len, next_header) = (usize::from(trailer[0]), trailer[1]);
         let content_len = body.len().checked_sub(pad_len).ok_or("ESP whose Pad Length exceeds it")?;

@@ -20,6 +20,8 @@ pub struct Sender {
     pub sender_id: (u16, u32),
     /// How its packets are stamped.
     pub replay: Replay,
+    /// The high half of its sequence numbers, for an SA with 64-bit numbers; `None` for one with 32.
+    pub seq_high: Option<u32>,
     counter: u64,
     transform: Transform,
     key: EspKey,
@@ -33,7 +35,8 @@ impl Sender {
     pub fn new(tek: &Tek) -> Result<Self, Fault> {
         let (transform, key) = keyed(tek)?;
         let replay = Replay::None;
-        Ok(Self { spi: tek.spi, seq: 1, sender_id: (8, 200), replay, counter: 0, transform, key })
+        let seq_high = tek.has_extended_sequence().then_some(0);
+        Ok(Self { spi: tek.spi, seq: 1, sender_id: (8, 200), replay, seq_high, counter: 0, transform, key })
     }
 
     /// Stamps packets as the group's policy says.
@@ -98,7 +101,7 @@ impl Sender {
         esp.extend([claimed, next_header]);
         let body = 8 + iv.len()..esp.len();
         esp.resize(esp.len() + self.transform.icv_len(), 0);
-        self.key.seal(&mut esp, forge.esn_high).map_err(Fault::tester)?;
+        self.key.seal(&mut esp, forge.esn_high.or(self.seq_high)).map_err(Fault::tester)?;
         for (part, bit) in &forge.flips {
             let range = match part {
                 Part::Header => 0..8,

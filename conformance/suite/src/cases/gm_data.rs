@@ -1,0 +1,1 @@
+//! Traffic through a group member.
