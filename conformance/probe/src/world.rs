@@ -219,12 +219,6 @@ pub trait World {
     /// `NotHere` where there is no console, `Failed` when the command is refused.
     fn command(&mut self, subject: u8, request: &str) -> Result<String, Unavailable>;
 
-    /// Gives what a configuration text says about a data port of the n-th subject, as an inline table.
-    fn data_port(&self, subject: u8, side: Side) -> String {
-        let _ = (subject, side);
-        "{ kind = \"lab\" }".to_owned()
-    }
-
     /// Lets a whole IP packet arrive at a data port of the n-th subject, from a host on that side.
     ///
     /// # Errors

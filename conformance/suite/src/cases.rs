@@ -49,6 +49,8 @@ mod ks_push;
 
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
+    gm_data::failclose::CASES,
+    gm_data::policy::CASES,
     gm_phase1::answers::CASES,
     gm_phase1::certificates::CASES,
     gm_phase1::dpd::CASES,

@@ -38,6 +38,8 @@ pub const WAN_HOST6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0
 /// A host that the standard policy says nothing about.
 pub const OTHER_HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 0, 30));
 
+/// How long a member may take to install what its registration has brought.
+const INSTALLATION: Duration = Duration::from_secs(1);
 /// How long a packet may take through the member.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long is listened for more after what was awaited has come.
@@ -90,7 +92,7 @@ impl DataScene {
         script: impl FnOnce(&mut KsScript),
     ) -> Flow<Self> {
         let mut prepared = GmSetup::standard(cx.world);
-        prepared.data(cx.world);
+        prepared.data();
         setup(&mut prepared);
         let mut scripted = KsScript::new(cx.world, 0);
         if let Some(tek) = scripted.group.teks.first_mut() {
@@ -116,6 +118,9 @@ impl DataScene {
     pub fn register(&mut self, cx: &mut Cx<'_>) -> Flow {
         self.scene.ks.answer_all();
         self.scene.register(cx)?;
+        // The last message is on its way still, and what it brings has to be installed.
+        let until = cx.world.now() + INSTALLATION;
+        cx.world.rest(until);
         self.learn()?;
         self.settle(cx)
     }

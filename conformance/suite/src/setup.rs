@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use hallmark_probe::world::{Party, Side, World};
+use hallmark_probe::world::{Party, World};
 
 // The standard setup fits the standard scripts of the probe.
 pub use hallmark_probe::suite::{GROUP, PSK};
@@ -311,7 +311,8 @@ impl KsSetup {
     }
 }
 
-/// The data plane of a group member. What is `None` or empty is left to the subject's standard.
+/// The data plane of a group member. What is `None` or empty is left to the subject's standard. The ports are not
+/// named here: they are the world's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data {
     /// Largest packet on the WAN.
@@ -350,14 +351,12 @@ pub struct Data {
     pub pmtu: Option<(bool, u16, u32)>,
     /// Further lines as they stand.
     pub lines: Vec<String>,
-    /// The ports.
-    pub ports: [(Side, String); 2],
 }
 
 impl Data {
     /// Makes the standard data plane: MTU 1500 on both sides, everything else as the subject does it by itself.
     #[must_use]
-    pub fn standard(world: &dyn World) -> Self {
+    pub fn standard() -> Self {
         Self {
             mtu: 1_500,
             lan_mtu: 1_500,
@@ -377,7 +376,6 @@ impl Data {
             lan_address: Some(LAN_ROUTER),
             pmtu: None,
             lines: Vec::new(),
-            ports: [Side::Lan, Side::Wan].map(|side| (side, world.data_port(0, side))),
         }
     }
 
@@ -436,9 +434,6 @@ impl Data {
         }
         for further in &self.lines {
             let _ = writeln!(out, "{further}");
-        }
-        for (side, port) in &self.ports {
-            line(out, side.as_str(), port);
         }
     }
 }
@@ -517,8 +512,8 @@ impl GmSetup {
     }
 
     /// Lends the data plane, adding the standard one where there is none.
-    pub fn data(&mut self, world: &dyn World) -> &mut Data {
-        self.data.get_or_insert_with(|| Data::standard(world))
+    pub fn data(&mut self) -> &mut Data {
+        self.data.get_or_insert_with(Data::standard)
     }
 
     /// Writes the configuration text.

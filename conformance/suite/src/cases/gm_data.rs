@@ -1,1 +1,4 @@
-//! Traffic through a group member.
+//! Traffic through a group member under test.
+
+pub(crate) mod failclose;
+pub(crate) mod policy;
