@@ -1,5 +1,6 @@
 //! Targets for the data plane: policy, sizes and reassembly, each against a plain model, and the whole pipeline.
 
+mod pipeline;
 mod reassemble;
 mod size;
 
@@ -10,6 +11,7 @@ use hallmark_datapath::{AddressRange, Classifier, FlowCache, FlowKey, PortRange,
 
 use crate::input::Input;
 
+pub use pipeline::fuzz_data_decapsulate;
 pub use reassemble::fuzz_data_reassemble;
 pub use size::fuzz_data_size;
 

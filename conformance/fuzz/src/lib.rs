@@ -27,7 +27,7 @@ mod wire;
 
 use std::path::PathBuf;
 
-pub use data::{fuzz_data_policy, fuzz_data_reassemble, fuzz_data_size};
+pub use data::{fuzz_data_decapsulate, fuzz_data_policy, fuzz_data_reassemble, fuzz_data_size};
 pub use dissect::fuzz_dissect;
 pub use machines::{fuzz_decrypt_then_parse, fuzz_gm_member, fuzz_ks_responder};
 pub use mutate::Mutator;
@@ -63,6 +63,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ks_responder", run: fuzz_ks_responder, mutations: 3_000, words: &[] },
     Target { name: "gm_member", run: fuzz_gm_member, mutations: 3_000, words: &[] },
     Target { name: "decrypt_then_parse", run: fuzz_decrypt_then_parse, mutations: 3_000, words: &[] },
+    Target { name: "data_decapsulate", run: fuzz_data_decapsulate, mutations: 5_000, words: &[] },
     Target { name: "data_policy", run: fuzz_data_policy, mutations: 10_000, words: &[] },
     Target { name: "data_reassemble", run: fuzz_data_reassemble, mutations: 10_000, words: &[] },
     Target { name: "data_size", run: fuzz_data_size, mutations: 10_000, words: &[] },

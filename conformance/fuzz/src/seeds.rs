@@ -31,11 +31,47 @@ pub fn seeds(target: &str) -> Seeds {
         "waivers" => texts(WAIVERS),
         "ks_responder" | "gm_member" => machine(),
         "decrypt_then_parse" => [0, 4, 6, 10, 1, 3, 7, 9].into_iter().flat_map(sealed).collect(),
+        "data_decapsulate" => data_decapsulate(),
         "data_policy" => data_policy(),
         "data_reassemble" => data_reassemble(),
         "data_size" => data_size(),
         _ => Vec::new(),
     }
+}
+
+/// For every transform and method against replay: packets of each size and version, then replay, edits, pieces, errors,
+/// and sealed packets with right, edited and arbitrary insides.
+fn data_decapsulate() -> Seeds {
+    let mut inputs = Vec::new();
+    for choice in 0..32_u8 {
+        let choice = choice | (choice & 7) << 5;
+        let mut input = vec![choice];
+        for (form, len) in [(0x10, 100_u16), (0x11, 1400), (0x05, 700), (0x03, 64), (0x09, 30), (0x01, 1690)] {
+            let [high, low] = len.to_be_bytes();
+            input.extend([1, form, high, low, 9]);
+            // A UDP packet of form & 2 != 0 has its protocol behind the first port octet.
+            input.extend([6].iter().filter(|_| form & 2 != 0));
+        }
+        input.extend([7, 0, 7, 1, 6, 1, 1, 0, 30, 1, 0]);
+        input.extend([10, 90, 1, 0, 10, 30, 2, 1, 10, 140, 0, 2]);
+        input.extend([11, 5, 0, 1, 0, 11, 1, 0, 0, 1, 0, 30, 1, 0]);
+        // One octet of the ICV, one of the ciphertext, one of the source address.
+        for at in [166, 100, 15] {
+            input.extend([6, 0, 1, 0, at, 1, 0]);
+        }
+        let refused =
+            hallmark_wire::ip::Ipv4Header::new([10, 1, 0, 1].into(), [10, 0, 0, 1].into(), 17).packet(&[9; 16]);
+        input.extend([5, 0, refused.len() as u8]);
+        input.extend(refused);
+        // Not more than a minute at once: then the keys of some run out.
+        input.extend([0, 0, 200, 0, 0xf0, 0, 0, 0xf0, 0, 1, 0x11, 0, 90, 9, 1, 0x19, 0, 90, 9]);
+        input.extend([8, 0, 0x11, 0, 60, 9, 0, 0, 0, 0, 77, 0]);
+        input.extend([8, 0, 0x11, 0, 60, 9, 2, 0, 9, 7, 0, 0, 3, 1, 0, 0, 0, 0, 78, 1]);
+        input.extend([8, 0x1a, 0, 5, 1, 2, 3, 4, 5, 4, 0, 0, 0, 79, 200, 3]);
+        input.extend([9, 4, 0x11, 0, 20, 9, 0, 1, 0, 2, 200, 0, 0, 0, 0, 80, 0]);
+        inputs.push(input);
+    }
+    numbered("members", inputs)
 }
 
 /// Rules of every form, then packets and keys.

@@ -59,6 +59,7 @@ replays! {
     a_key_server_keeps_its_limits: "ks_responder",
     a_group_member_keeps_its_limits: "gm_member",
     what_is_behind_the_cryptography_is_read_or_refused: "decrypt_then_parse",
+    members_open_what_is_right_and_nothing_else: "data_decapsulate",
     a_compiled_policy_says_what_its_rules_say: "data_policy",
     joined_packets_are_made_of_their_fragments: "data_reassemble",
     what_depends_on_size_stays_in_bounds: "data_size",
