@@ -7,10 +7,12 @@
 //!
 //! * [`config`] reads `ks.toml` and `gm.toml`, for the process and for every other place that starts a node.
 //! * [`member`] joins the control plane and the data plane of a group member, [`plane`] is what lies between the two.
+//! * [`bridge`] runs the data plane in threads between two real ports.
 //! * [`command`] is the console: one JSON object in, one JSON object out.
 //! * [`process`] runs a node; [`client`] talks to the console of a running one.
 //! * [`log`] writes events as lines, and never more of them than the rate limit allows.
 
+pub mod bridge;
 pub mod client;
 pub mod command;
 pub mod config;

@@ -1,7 +1,10 @@
 //! What the loop needs of a machine, whichever role it has.
 
+use std::sync::Arc;
+
 use hallmark_control::{GmCommand, KeyServer, KsCommand};
 use hallmark_core::{Datagram, Instant, Now};
+use tokio::sync::Notify;
 
 use crate::command;
 use crate::member::Member;
@@ -17,6 +20,14 @@ pub(crate) trait Machine {
     fn poll_transmit(&mut self) -> Option<Datagram>;
     fn poll_event(&mut self) -> Option<Told>;
     fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Gives what is notified when [`Machine::attend`] is wanted, if there is anything of the kind.
+    fn ready(&self) -> Option<Arc<Notify>> {
+        None
+    }
+
+    /// Takes what something outside the machine has to tell it.
+    fn attend(&mut self, _now: Now) {}
 
     /// Answers a request of the console.
     fn command(&mut self, now: Now, request: &str) -> command::Answer;
@@ -78,6 +89,14 @@ impl Machine for Member {
 
     fn poll_timeout(&self) -> Option<Instant> {
         Self::poll_timeout(self)
+    }
+
+    fn ready(&self) -> Option<Arc<Notify>> {
+        Self::ready(self)
+    }
+
+    fn attend(&mut self, now: Now) {
+        Self::attend(self, now);
     }
 
     fn command(&mut self, now: Now, request: &str) -> command::Answer {

@@ -2,25 +2,27 @@
 //!
 //! The data plane gets its policy from the control plane whenever that changes, and gives back what only the control
 //! plane can mend: sender ids that have run out, and SPIs of the group that it does not know. It runs inside the member
-//! ([`Member::new`], as in the lab) or in workers of its own around real ports ([`Member::controlling`]), which take
-//! policies as [`PlaneUpdate`]s.
+//! ([`Member::new`], as in the lab) or in workers of its own around real ports ([`Member::controlling`]), behind a
+//! [`RemotePlane`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hallmark_control::{GmCommand, GmConfig, GroupMember};
 use hallmark_core::{Datagram, Instant, Now, Rng, UnixTime};
-use hallmark_datapath::{Batch, Datapath, Event as PlaneEvent, EventKind as PlaneEventKind, Fate, Policy, Pool, Side};
+use hallmark_datapath::{Batch, Config, Datapath, Event as PlaneEvent, EventKind as PlaneEventKind, Fate, Pool, Side};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::config::{DataSetup, Setup};
-use crate::plane::{DataEvent, PlaneCommand, PolicyFeed, configured, earlier};
+use crate::plane::{DataEvent, PlaneCommand, PlaneUpdate, PolicyFeed, RemoteEvent, RemotePlane, configured, earlier};
 use crate::told::Told;
 
 /// Packets of a member that nobody drives in bursts: one comes in, its pieces go out, fragments wait.
 const POOL: usize = 1_024;
 /// Packets that wait to be taken out.
 const OUTBOX: usize = 4_096;
-/// Events of a data plane that runs elsewhere, waiting to be taken.
+/// Events of the data plane that wait to be taken.
 const EVENTS: usize = 1_024;
 
 /// Is a group member. Drive it like the machines of `hallmark_control`; packets have functions of their own.
@@ -32,7 +34,9 @@ pub struct Member {
     wall_step: i64,
     /// The configuration has switches for tests, so that commands for tests are fine.
     test: bool,
-    told: VecDeque<DataEvent>,
+    /// Switches of the data plane that are on, for the status.
+    switches: Switches,
+    told: VecDeque<Told>,
     lost: u64,
 }
 
@@ -43,7 +47,7 @@ enum Plane {
     /// Inside the member.
     Inside(Box<Inside>),
     /// In workers that take updates.
-    Elsewhere { updates: VecDeque<PlaneUpdate> },
+    Elsewhere(Box<dyn RemotePlane>),
 }
 
 /// Is a data plane with what it works on.
@@ -52,8 +56,6 @@ struct Inside {
     pool: Pool,
     batch: Batch,
     outbox: VecDeque<(Side, Vec<u8>)>,
-    /// Switches that are on, for the status.
-    switches: Switches,
 }
 
 /// Names the switches of a data plane.
@@ -63,35 +65,31 @@ struct Switches {
     variants: Vec<&'static str>,
 }
 
-/// Is what a data plane outside the member is told.
-#[derive(Clone, Debug)]
-pub enum PlaneUpdate {
-    /// The whole policy.
-    Policy(Policy),
-    /// The wall clock is now so many nanoseconds from the one that it was started with.
-    WallStep(i64),
+impl Switches {
+    fn of(config: &Config) -> Self {
+        Self {
+            defects: config.behaviour.defects().map(|defect| defect.name()).collect(),
+            variants: config.behaviour.variants().map(|variant| variant.name()).collect(),
+        }
+    }
 }
 
 impl Member {
     /// Makes a member with its data plane, if it has one, inside.
     #[must_use]
     pub fn new(control: GroupMember, data: Option<&DataSetup>, rng: &Rng, now: Now, test: bool) -> Self {
+        let switches = data.map(|setup| Switches::of(&setup.plane)).unwrap_or_default();
         let plane = data.map_or(Plane::None, |setup| {
             let config = configured(setup.plane.clone(), &control);
             let longest = usize::from(config.wan_mtu.max(config.lan_mtu)).max(2_048);
-            let switches = Switches {
-                defects: config.behaviour.defects().map(|defect| defect.name()).collect(),
-                variants: config.behaviour.variants().map(|variant| variant.name()).collect(),
-            };
             Plane::Inside(Box::new(Inside {
                 datapath: Datapath::new(config, rng.fork("data plane"), now),
                 pool: Pool::new(POOL, longest),
                 batch: Batch::new(),
                 outbox: VecDeque::new(),
-                switches,
             }))
         });
-        Self::with(control, plane, now, test)
+        Self::with(control, plane, switches, now, test)
     }
 
     /// Makes a member from its configuration, data plane inside.
@@ -105,15 +103,22 @@ impl Member {
         Ok(Self::new(control, data.as_ref(), &plane, now, process.test))
     }
 
-    /// Makes a member whose data plane runs elsewhere and takes [`Member::poll_update`].
+    /// Makes a member whose data plane runs elsewhere, with the configuration that it has.
     #[must_use]
-    pub fn controlling(control: GroupMember, now: Now, test: bool) -> Self {
-        Self::with(control, Plane::Elsewhere { updates: VecDeque::new() }, now, test)
+    pub fn controlling(
+        control: GroupMember,
+        remote: Box<dyn RemotePlane>,
+        config: &Config,
+        now: Now,
+        test: bool,
+    ) -> Self {
+        Self::with(control, Plane::Elsewhere(remote), Switches::of(config), now, test)
     }
 
-    fn with(control: GroupMember, plane: Plane, now: Now, test: bool) -> Self {
+    fn with(control: GroupMember, plane: Plane, switches: Switches, now: Now, test: bool) -> Self {
         let feed = PolicyFeed::default();
-        let mut member = Self { control, plane, feed, wall_step: 0, test, told: VecDeque::new(), lost: 0 };
+        let told = VecDeque::new();
+        let mut member = Self { control, plane, feed, wall_step: 0, test, switches, told, lost: 0 };
         member.follow(now);
         member
     }
@@ -147,10 +152,10 @@ impl Member {
         self.follow(now);
     }
 
-    /// Takes an event of a data plane that runs elsewhere.
-    pub fn handle_data_event(&mut self, now: Now, event: PlaneEvent) {
+    /// Takes what a data plane elsewhere has to tell.
+    pub fn attend(&mut self, now: Now) {
         let now = self.stepped(now);
-        self.data_event(now, event);
+        self.listen(now);
         self.follow(now);
     }
 
@@ -170,7 +175,7 @@ impl Member {
         match &mut self.plane {
             Plane::Inside(inside) => command.run(&mut inside.datapath, now),
             Plane::None => Err("this member has no data plane: its configuration lacks [data]".to_owned()),
-            Plane::Elsewhere { .. } => Err("the data plane of this member runs elsewhere".to_owned()),
+            Plane::Elsewhere(remote) => remote.command(command),
         }
     }
 
@@ -183,8 +188,8 @@ impl Member {
             return Err("the wall clock is set by commands in a test only: the configuration has no [test]".to_owned());
         }
         self.wall_step = self.wall_step.saturating_add(seconds.saturating_mul(1_000_000_000));
-        if let Plane::Elsewhere { updates } = &mut self.plane {
-            updates.push_back(PlaneUpdate::WallStep(self.wall_step));
+        if let Plane::Elsewhere(remote) = &mut self.plane {
+            remote.update(&PlaneUpdate::WallStep(self.wall_step));
         }
         Ok(())
     }
@@ -198,21 +203,13 @@ impl Member {
     pub fn poll_packet(&mut self) -> Option<(Side, Vec<u8>)> {
         match &mut self.plane {
             Plane::Inside(inside) => inside.outbox.pop_front(),
-            Plane::None | Plane::Elsewhere { .. } => None,
-        }
-    }
-
-    /// Gives the next thing that a data plane elsewhere has to be told.
-    pub fn poll_update(&mut self) -> Option<PlaneUpdate> {
-        match &mut self.plane {
-            Plane::Elsewhere { updates } => updates.pop_front(),
-            Plane::None | Plane::Inside(_) => None,
+            Plane::None | Plane::Elsewhere(_) => None,
         }
     }
 
     /// Gives the next event.
     pub fn poll_event(&mut self) -> Option<Told> {
-        self.control.poll_event().map(Told::Control).or_else(|| self.told.pop_front().map(Told::Data))
+        self.control.poll_event().map(Told::Control).or_else(|| self.told.pop_front())
     }
 
     /// Tells when [`Member::handle_timeout`] is wanted.
@@ -220,7 +217,7 @@ impl Member {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let plane = match &self.plane {
             Plane::Inside(inside) => inside.datapath.poll_timeout(),
-            Plane::None | Plane::Elsewhere { .. } => None,
+            Plane::None | Plane::Elsewhere(_) => None,
         };
         earlier(self.control.poll_timeout(), plane)
     }
@@ -230,11 +227,15 @@ impl Member {
     /// # Errors
     /// When the status cannot be written as JSON.
     pub fn status(&mut self, now: Now) -> Result<Value, String> {
-        let now = self.stepped(now);
-        let mut status = serde_json::to_value(self.control.status(now)).map_err(|error| error.to_string())?;
-        if let (Plane::Inside(inside), Value::Object(fields)) = (&mut self.plane, &mut status) {
-            fields.insert("data".to_owned(), PlaneCommand::Status.run(&mut inside.datapath, now)?);
-            for (key, names) in [("defects", &inside.switches.defects), ("variants", &inside.switches.variants)] {
+        let stepped = self.stepped(now);
+        let mut status = serde_json::to_value(self.control.status(stepped)).map_err(|error| error.to_string())?;
+        let data = match self.plane {
+            Plane::None => None,
+            Plane::Inside(_) | Plane::Elsewhere(_) => Some(self.plane_command(now, &PlaneCommand::Status)?),
+        };
+        if let (Some(data), Value::Object(fields)) = (data, &mut status) {
+            fields.insert("data".to_owned(), data);
+            for (key, names) in [("defects", &self.switches.defects), ("variants", &self.switches.variants)] {
                 if let Some(Value::Array(list)) = fields.get_mut(key) {
                     // What one name switches in both planes is shown once.
                     let fresh = names.iter().map(|name| Value::from(*name)).filter(|name| !list.contains(name));
@@ -252,10 +253,19 @@ impl Member {
         &self.control
     }
 
-    /// Tells whether there is a data plane inside.
+    /// Tells whether there is a data plane.
     #[must_use]
     pub const fn has_plane(&self) -> bool {
-        matches!(self.plane, Plane::Inside(_))
+        !matches!(self.plane, Plane::None)
+    }
+
+    /// Gives what is notified when [`Member::attend`] is wanted: only a data plane elsewhere wants it.
+    #[must_use]
+    pub fn ready(&self) -> Option<Arc<Notify>> {
+        match &self.plane {
+            Plane::Elsewhere(remote) => Some(remote.ready()),
+            Plane::None | Plane::Inside(_) => None,
+        }
     }
 
     /// Counts events of the data plane that nobody took in time.
@@ -276,11 +286,7 @@ impl Member {
         while let Some(policy) = self.feed.changed(&self.control) {
             match &mut self.plane {
                 Plane::Inside(inside) => inside.datapath.apply(now, &policy),
-                Plane::Elsewhere { updates } => {
-                    // Only the latest policy counts; a step of the clock keeps its place.
-                    updates.retain(|update| !matches!(update, PlaneUpdate::Policy(_)));
-                    updates.push_back(PlaneUpdate::Policy(policy));
-                }
+                Plane::Elsewhere(remote) => remote.update(&PlaneUpdate::Policy(policy)),
                 Plane::None => {}
             }
             // What the data plane says about the policy may change it once more.
@@ -288,12 +294,19 @@ impl Member {
         }
     }
 
-    /// Takes the events of the data plane inside.
+    /// Takes the events of the data plane.
     fn listen(&mut self, now: Now) {
-        while let Plane::Inside(inside) = &mut self.plane
-            && let Some(event) = inside.datapath.poll_event()
-        {
-            self.data_event(now, event);
+        loop {
+            let event = match &mut self.plane {
+                Plane::Inside(inside) => inside.datapath.poll_event().map(RemoteEvent::Plane),
+                Plane::Elsewhere(remote) => remote.poll_event(),
+                Plane::None => None,
+            };
+            match event {
+                Some(RemoteEvent::Plane(event)) => self.data_event(now, event),
+                Some(RemoteEvent::Port(notice)) => self.tell(Told::Port(notice)),
+                None => return,
+            }
         }
     }
 
@@ -313,11 +326,15 @@ impl Member {
             }
             _ => {}
         }
+        self.tell(Told::Data(DataEvent { group: self.control.config().group.id, event }));
+    }
+
+    fn tell(&mut self, told: Told) {
         if self.told.len() >= EVENTS {
             self.told.pop_front();
             self.lost += 1;
         }
-        self.told.push_back(DataEvent { group: self.control.config().group.id, event });
+        self.told.push_back(told);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hallmark_control::GroupMember;
 use hallmark_control::config::data::group_tag;
@@ -16,6 +17,7 @@ use hallmark_datapath::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// How often the data plane asks for a recovery at most; the control plane has the interval that an operator sets.
 const RECOVERY_REQUESTS: Duration = Duration::from_secs(1);
@@ -171,6 +173,63 @@ pub fn transform(transform: DataTransform) -> Option<Transform> {
             AuthAlg::HmacSha512 => Mac::HmacSha512,
         }),
     })
+}
+
+/// Is what a data plane outside the member is told.
+#[derive(Clone, Debug)]
+pub enum PlaneUpdate {
+    /// The whole policy.
+    Policy(Policy),
+    /// The wall clock is now so many nanoseconds from the one that it was started with.
+    WallStep(i64),
+}
+
+/// Is what a data plane outside the member tells.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RemoteEvent {
+    /// Something happened in the data plane.
+    Plane(Event),
+    /// Something happened at a port: it failed, it works again, or it refuses frames.
+    Port(PortNotice),
+}
+
+/// Says in words what happened at a port.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PortNotice {
+    /// Which port.
+    pub port: Side,
+    /// Whether it works in spite of it.
+    pub works: bool,
+    /// What happened.
+    pub text: String,
+}
+
+impl fmt::Display for PortNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = match self.port {
+            Side::Lan => "LAN",
+            Side::Wan => "WAN",
+        };
+        write!(f, "{port} port: {}", self.text)
+    }
+}
+
+/// Is a data plane that runs outside the member, in threads of its own.
+pub trait RemotePlane: Send {
+    /// Tells it of a policy or of a step of the clock.
+    fn update(&mut self, update: &PlaneUpdate);
+
+    /// Asks something of it and waits for the answer, a JSON object.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    fn command(&mut self, command: &PlaneCommand) -> Result<Value, String>;
+
+    /// Takes the next event.
+    fn poll_event(&mut self) -> Option<RemoteEvent>;
+
+    /// Gives what is notified when an event waits.
+    fn ready(&self) -> Arc<Notify>;
 }
 
 /// Is an event of the data plane with the group that it happened in, as a log line has it.

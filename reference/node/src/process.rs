@@ -5,20 +5,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hallmark_control::{ConfigError as MachineError, EventKind, KeyServer};
+use hallmark_control::{ConfigError as MachineError, EventKind, GmConfig, GroupMember, KeyServer};
 use hallmark_core::{Instant, Now, Rng};
 use hallmark_net::{Clock, NetError, PortSet, UdpOptions, entropy};
 use serde_json::{Value, json};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
+use crate::bridge::{Bridge, BridgeError};
 use crate::config::{self, ConfigError, PortKind, ProcessConfig, Setup};
 use crate::console::{Console, Request};
 use crate::log::{self, Level, Log};
 use crate::machine::Machine;
 use crate::member::Member;
+use crate::plane::configured;
 
 /// Datagrams that are taken in before the loop looks at anything else.
 const BATCH: usize = 64;
@@ -57,9 +59,9 @@ pub enum NodeError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The configuration names ports that carry frames.
-    #[error("ports of kind packet, xdp and tun are not driven by this version; leave [data] lan and wan out")]
-    NoFramePorts,
+    /// The data plane could not be put between its ports.
+    #[error("{0}")]
+    Bridge(#[from] BridgeError),
     /// The event loop could not be set up.
     #[error("cannot start the event loop: {0}")]
     Runtime(#[source] io::Error),
@@ -71,7 +73,7 @@ pub enum NodeError {
 /// When it cannot start: nothing has been sent then.
 pub fn run_ks(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
     let Setup { mut machine, limits, process, .. } = config::ks_from_file(path)?;
-    run(&process, options, |rng, now, bound| {
+    run(&process, options, |rng, clock, bound| {
         for address in &mut machine.listen {
             *address = bound.of(*address);
         }
@@ -81,7 +83,7 @@ pub fn run_ks(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
                 kek.source_port = main;
             }
         }
-        Ok(KeyServer::new(machine, limits, rng, now)?)
+        Ok(KeyServer::new(machine, limits, rng, clock.now())?)
     })
 }
 
@@ -91,17 +93,26 @@ pub fn run_ks(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
 /// When it cannot start: nothing has been sent then.
 pub fn run_gm(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
     let setup = config::gm_from_file(path)?;
-    if let Some(data) = &setup.data
-        && [&data.lan, &data.wan].iter().any(|port| port.kind != PortKind::Lab)
-    {
-        return Err(NodeError::NoFramePorts);
-    }
     let process = setup.process.clone();
-    run(&process, options, |rng, now, bound| {
+    run(&process, options, |rng, clock, bound| {
         let mut setup = setup;
         setup.machine.listen = bound.of(setup.machine.listen);
-        Ok(Member::start(setup, rng, now)?)
+        match &setup.data {
+            Some(data) if data.lan.kind != PortKind::Lab => bridged(setup, rng, clock),
+            _ => Ok(Member::start(setup, rng, clock.now())?),
+        }
     })
+}
+
+/// Makes a member whose data plane runs between the ports that its configuration names.
+fn bridged(setup: Setup<GmConfig>, rng: Rng, clock: Clock) -> Result<Member, NodeError> {
+    let Setup { machine, limits, process, data } = setup;
+    let plane = rng.fork("data plane");
+    let control = GroupMember::new(machine, limits, rng, clock.now())?;
+    let Some(data) = data else { return Ok(Member::new(control, None, &plane, clock.now(), process.test)) };
+    let config = configured(data.plane.clone(), &control);
+    let bridge = Bridge::open(&data, &config, &plane, clock)?;
+    Ok(Member::controlling(control, Box::new(bridge), &config, clock.now(), process.test))
 }
 
 /// Pairs each wanted address with the one that was opened for it: port 0 takes a free one.
@@ -116,7 +127,7 @@ impl Bound {
 fn run<M: Machine>(
     config: &ProcessConfig,
     options: &RunOptions,
-    build: impl FnOnce(Rng, Now, &Bound) -> Result<M, NodeError>,
+    build: impl FnOnce(Rng, Clock, &Bound) -> Result<M, NodeError>,
 ) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NodeError::Runtime)?;
     runtime.block_on(async {
@@ -135,7 +146,7 @@ fn run<M: Machine>(
             }
             None => None,
         };
-        let machine = build(rng, clock.now(), &bound)?;
+        let machine = build(rng, clock, &bound)?;
         let node = Node {
             machine,
             clock,
@@ -174,6 +185,7 @@ async fn serve<M: Machine>(
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?;
     let mut stdin = follow_stdin.then(stdin_closed);
+    let ready = node.machine.ready();
     let mut ended = false;
     loop {
         node.drain(ports.get_mut());
@@ -201,6 +213,7 @@ async fn serve<M: Machine>(
                     ready.clear_ready();
                 }
             }
+            () = notified(ready.as_deref()) => node.machine.attend(node.clock.now()),
             () = sleep(pause) => {}
         }
         node.time_out();
@@ -336,6 +349,13 @@ fn announce<M: Machine>(ports: &PortSet, config: &ProcessConfig) {
 async fn next_request(console: &mut Option<Console>) -> Option<Request> {
     match console {
         Some(console) => console.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn notified(ready: Option<&Notify>) {
+    match ready {
+        Some(ready) => ready.notified().await,
         None => std::future::pending().await,
     }
 }

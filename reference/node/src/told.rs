@@ -7,7 +7,7 @@ use hallmark_control::{Event, EventKind};
 use serde::Serialize;
 
 use crate::log::Level;
-use crate::plane::DataEvent;
+use crate::plane::{DataEvent, PortNotice};
 
 /// Is one thing that happened in a node.
 #[derive(Clone, Debug, Serialize)]
@@ -17,6 +17,8 @@ pub enum Told {
     Control(Event),
     /// In the data plane.
     Data(DataEvent),
+    /// At a port of the data plane.
+    Port(PortNotice),
 }
 
 impl Told {
@@ -25,7 +27,7 @@ impl Told {
     pub const fn control(&self) -> Option<&EventKind> {
         match self {
             Self::Control(event) => Some(&event.kind),
-            Self::Data(_) => None,
+            Self::Data(_) | Self::Port(_) => None,
         }
     }
 
@@ -35,7 +37,8 @@ impl Told {
         match self {
             Self::Control(event) => level(&event.kind),
             Self::Data(event) if event.event.kind.severity() <= 4 => Level::Warn,
-            Self::Data(_) => Level::Info,
+            Self::Port(notice) if !notice.works => Level::Warn,
+            Self::Data(_) | Self::Port(_) => Level::Info,
         }
     }
 }
@@ -45,6 +48,7 @@ impl fmt::Display for Told {
         match self {
             Self::Control(event) => event.fmt(f),
             Self::Data(event) => event.fmt(f),
+            Self::Port(notice) => notice.fmt(f),
         }
     }
 }
