@@ -421,6 +421,23 @@ impl Tek {
         self.attributes.uint(tek_attr::LIFE_DURATION)
     }
 
+    /// Tells whether it protects packets in transport mode.
+    #[must_use]
+    pub fn is_transport(&self) -> bool {
+        self.attributes.uint(tek_attr::ENCAPSULATION_MODE) == Some(2)
+    }
+
+    /// Asks for transport mode.
+    #[must_use]
+    pub fn transport(mut self) -> Self {
+        for attribute in &mut self.attributes.0 {
+            if attribute.class == tek_attr::ENCAPSULATION_MODE {
+                *attribute = Attribute::basic(tek_attr::ENCAPSULATION_MODE, 2);
+            }
+        }
+        self
+    }
+
     /// Tells whether it needs sender ids.
     #[must_use]
     pub const fn is_counter_mode(&self) -> bool {

@@ -7,6 +7,7 @@
 //! after ([`Control`]), and the check says how it is known. [`DataScene::lan_to_wan`] and [`DataScene::wan_to_lan`] give
 //! everything that came, for a case that judges by itself.
 
+mod history;
 mod judge;
 mod passed;
 
@@ -19,12 +20,14 @@ use hallmark_probe::ks::{PushSent, PushSpec};
 use hallmark_probe::world::{Carried, Side};
 use hallmark_probe::{KsScript, Step};
 
+pub use history::total;
 pub use judge::{Control, Rule};
 pub use passed::Passed;
 
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::GmScene;
 use crate::setup::GmSetup;
+use history::History;
 use judge::Silence;
 
 /// A host on the member's LAN.
@@ -57,6 +60,8 @@ pub struct DataScene {
     pub ledger: Ledger,
     peer: Option<Sender>,
     opener: Opener,
+    /// Everything that left the WAN and could be opened, with dummy packets.
+    history: History,
     /// Silences that are credible only once the member has registered.
     waiting: Vec<Silence>,
     controls: u16,
@@ -106,6 +111,7 @@ impl DataScene {
             ledger: Ledger::default(),
             peer: None,
             opener: Opener::default(),
+            history: History::default(),
             waiting: Vec::new(),
             controls: 0,
         })
@@ -243,7 +249,7 @@ impl DataScene {
         for packet in packets {
             cx.world.inject(0, from, packet.clone())?;
         }
-        Ok(self.collect(cx, from.other(), PATIENCE, true))
+        Ok(self.collect(cx, from.other(), PATIENCE, 1))
     }
 
     /// Sends a packet from the LAN and gives everything that comes of it.
@@ -280,30 +286,30 @@ impl DataScene {
     fn drain(&mut self, cx: &mut Cx<'_>) {
         let now = cx.world.now();
         for side in [Side::Lan, Side::Wan] {
-            while cx.world.carried(0, side, now).is_some() {}
+            while let Some(carried) = cx.world.carried(0, side, now) {
+                self.take_in(side, &carried);
+            }
         }
     }
 
-    /// Waits for what leaves the ports: until the first packet on one side has come and a little longer, or for all of
+    /// Waits for what leaves the ports: until enough packets have come on one side and a little longer, or for all of
     /// the time.
-    fn collect(&mut self, cx: &mut Cx<'_>, side: Side, within: Duration, first: bool) -> Passed {
+    fn collect(&mut self, cx: &mut Cx<'_>, side: Side, within: Duration, enough: usize) -> Passed {
         let mut passed = Passed::default();
         let mut deadline = cx.world.now() + within;
         while let Some(carried) = cx.world.carried(0, side, deadline) {
             // Dummy packets may come at any time, and hold nothing.
-            let seen = if side == Side::Wan { self.open(&carried).ok() } else { None };
-            let dummy = seen.as_ref().is_some_and(EspSeen::is_dummy);
+            let dummy = self.take_in(side, &carried);
             if !dummy {
                 passed.of(side).push(carried);
             }
-            if first && !dummy && passed.of(side).len() == 1 {
+            if !dummy && passed.of(side).len() == enough {
                 deadline = cx.world.now() + LINGER;
             }
         }
         let now = cx.world.now();
         while let Some(carried) = cx.world.carried(0, side.other(), now) {
-            let seen = if side == Side::Lan { self.open(&carried).ok() } else { None };
-            if !seen.is_some_and(|seen| seen.is_dummy()) {
+            if !self.take_in(side.other(), &carried) {
                 passed.of(side.other()).push(carried);
             }
         }

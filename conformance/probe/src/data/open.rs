@@ -86,6 +86,8 @@ pub struct EspSeen {
     pub inner: Vec<u8>,
     /// Octets between the inner packet and the padding; all of a dummy packet.
     pub tfc: usize,
+    /// Whether it came in transport mode: then the inner packet is the one that was protected, put together again.
+    pub transport: bool,
 }
 
 /// Next header of a dummy packet, which holds nothing and may come at any time (RFC 4303 §2.6).
@@ -98,6 +100,7 @@ struct Keyed {
     key: EspKey,
     /// Sequence numbers have 64 bits. No case lets a subject send so much that the high half moves.
     extended: bool,
+    transport: bool,
 }
 
 /// The keys of the TEKs that the scripted key server has handed out.
@@ -114,7 +117,13 @@ impl Opener {
     pub fn add(&mut self, tek: &Tek) -> Result<(), Fault> {
         if !self.knows(tek.spi) {
             let (transform, key) = keyed(tek)?;
-            self.keys.push(Keyed { spi: tek.spi, transform, key, extended: tek.has_extended_sequence() });
+            self.keys.push(Keyed {
+                spi: tek.spi,
+                transform,
+                key,
+                extended: tek.has_extended_sequence(),
+                transport: tek.is_transport(),
+            });
         }
         Ok(())
     }
@@ -144,7 +153,7 @@ impl Opener {
         let (spi, seq) = (u32::from_be_bytes([*s0, *s1, *s2, *s3]), u32::from_be_bytes([*n0, *n1, *n2, *n3]));
         let known = self.keys.iter().find(|known| known.spi == spi);
         let known = known.ok_or_else(|| format!("ESP under SPI {spi:08x}, which is not the group's"))?;
-        let Keyed { transform, key, .. } = known;
+        let Keyed { transform, key, transport, .. } = known;
         let mut esp = payload.to_vec();
         let iv = esp.get(8..transform.header_len()).unwrap_or_default().to_vec();
         let plain = key
@@ -159,13 +168,7 @@ impl Opener {
             Some((stamp, inner_next, rest)) => (Some(stamp), inner_next, rest),
             None => (None, next_header, content),
         };
-        let inner_len = match inner_next {
-            4 | 41 => inner_length(rest).ok_or("ESP whose inner packet does not decode")?,
-            DUMMY => 0,
-            other => return Err(format!("ESP with next header {other}: no tunnel")),
-        };
-        let (inner, tfc) = rest.split_at_checked(inner_len).ok_or("ESP whose inner packet is cut short")?;
-        Ok(EspSeen {
+        let mut seen = EspSeen {
             at,
             packet: packet.to_vec(),
             outer,
@@ -177,9 +180,23 @@ impl Opener {
             pad: pad.to_vec(),
             next_header,
             stamp,
-            inner: inner.to_vec(),
-            tfc: tfc.len(),
-        })
+            inner: Vec::new(),
+            tfc: 0,
+            transport: *transport,
+        };
+        if *transport && inner_next != DUMMY {
+            let head = packet.get(..packet.len() - seen.outer.trailing - payload.len()).unwrap_or_default();
+            seen.inner = whole(head, inner_next, rest);
+            return Ok(seen);
+        }
+        let inner_len = match inner_next {
+            4 | 41 => inner_length(rest).ok_or("ESP whose inner packet does not decode")?,
+            DUMMY => 0,
+            other => return Err(format!("ESP with next header {other}: no tunnel")),
+        };
+        let (inner, tfc) = rest.split_at_checked(inner_len).ok_or("ESP whose inner packet is cut short")?;
+        (seen.inner, seen.tfc) = (inner.to_vec(), tfc.len());
+        Ok(seen)
     }
 }
 
@@ -212,7 +229,7 @@ impl EspSeen {
             None => 4,
         };
         let mixed = inner_version != announced || inner_version != self.outer.version;
-        rule("ESP-041", mixed && !self.is_dummy(), &|| {
+        rule("ESP-041", mixed && !self.is_dummy() && !self.transport, &|| {
             format!("IPv{inner_version} with next header {} in IPv{}", self.next_header, self.outer.version)
         });
         if let Ok(inner) = ip::route(&self.inner) {
@@ -335,6 +352,30 @@ fn split(packet: &[u8]) -> Result<(Outer, &[u8]), String> {
         }
         version => Err(format!("IP version {version:?}")),
     }
+}
+
+/// Puts a packet together that was protected in transport mode: its own header in front of what it carries.
+fn whole(head: &[u8], protocol: u8, upper: &[u8]) -> Vec<u8> {
+    let mut packet = [head, upper].concat();
+    let len = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+    let mut put = |at: usize, octets: &[u8]| {
+        if let Some(place) = packet.get_mut(at..at + octets.len()) {
+            place.copy_from_slice(octets);
+        }
+    };
+    if ip::version(head) == Some(4) {
+        put(2, &len.to_be_bytes());
+        put(9, &[protocol]);
+        put(10, &[0, 0]);
+        let sum = ip::checksum(packet.get(..head.len()).unwrap_or_default());
+        if let Some(place) = packet.get_mut(10..12) {
+            place.copy_from_slice(&sum.to_be_bytes());
+        }
+    } else {
+        put(4, &len.saturating_sub(40).to_be_bytes());
+        put(6, &[protocol]);
+    }
+    packet
 }
 
 /// Reads how long a packet says that it is.

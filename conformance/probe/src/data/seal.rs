@@ -25,6 +25,7 @@ pub struct Sender {
     counter: u64,
     transform: Transform,
     key: EspKey,
+    transport: bool,
 }
 
 impl Sender {
@@ -34,9 +35,17 @@ impl Sender {
     /// When the TEK is no ESP or its keys do not fit its transform.
     pub fn new(tek: &Tek) -> Result<Self, Fault> {
         let (transform, key) = keyed(tek)?;
-        let replay = Replay::None;
-        let seq_high = tek.has_extended_sequence().then_some(0);
-        Ok(Self { spi: tek.spi, seq: 1, sender_id: (8, 200), replay, seq_high, counter: 0, transform, key })
+        Ok(Self {
+            spi: tek.spi,
+            seq: 1,
+            sender_id: (8, 200),
+            replay: Replay::None,
+            seq_high: tek.has_extended_sequence().then_some(0),
+            counter: 0,
+            transform,
+            key,
+            transport: tek.is_transport(),
+        })
     }
 
     /// Stamps packets as the group's policy says.
@@ -79,7 +88,11 @@ impl Sender {
             Replay::D3p { .. } => Some(Stamp::d3p(world.wall())),
         };
         let version = ip::version(inner);
-        let inner_next = if version == Some(6) { 41 } else { 4 };
+        let (body, inner_next) = match (self.transport, version) {
+            (true, _) => upper(inner)?,
+            (false, Some(6)) => (inner, 41),
+            (false, _) => (inner, 4),
+        };
         let prefix = match (&forge.prefix, stamp) {
             (Some(octets), _) => octets.clone(),
             (None, Some(stamp)) => stamp.octets(inner_next),
@@ -87,7 +100,7 @@ impl Sender {
         };
         let regular = stamp.map_or(inner_next, Stamp::next_header);
         let next_header = forge.next_header.unwrap_or(regular);
-        let payload = [prefix.as_slice(), inner, &forge.tfc].concat();
+        let payload = [prefix.as_slice(), body, &forge.tfc].concat();
         let iv = forge.iv.clone().unwrap_or_else(|| self.next_iv(world));
         let spi = forge.spi.unwrap_or(self.spi);
         let seq = forge.seq.unwrap_or(self.seq);
@@ -270,6 +283,15 @@ impl Forge {
         self.cut = Some(octets);
         self
     }
+}
+
+/// Gives what a packet carries and its protocol, for transport mode; extension headers stay outside.
+fn upper(inner: &[u8]) -> Result<(&[u8], u8), Fault> {
+    match ip::version(inner) {
+        Some(4) => ip::Ipv4Packet::decode(inner).map(|seen| (seen.payload, seen.header.protocol)),
+        _ => ip::Ipv6Packet::decode(inner).map(|seen| (seen.payload, seen.protocol)),
+    }
+    .map_err(Fault::tester)
 }
 
 /// Makes the outer header as every member does.

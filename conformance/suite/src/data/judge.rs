@@ -210,7 +210,7 @@ impl DataScene {
         for packet in packets {
             cx.world.inject(0, from, packet.clone())?;
         }
-        let mut passed = self.collect(cx, from.other(), QUIET, false);
+        let mut passed = self.collect(cx, from.other(), QUIET, 0);
         passed.of(from.other()).retain(|carried| fits(&carried.packet));
         let ok = passed.of(from.other()).is_empty();
         let observed = format!("{what}: {}", passed.describe(from.other()));
