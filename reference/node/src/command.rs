@@ -18,7 +18,14 @@
 //! {"cmd":"trace","count":10,"side":"lan","src":"10.1.0.1","dst":"10.2.0.1","protocol":50,"dropped_only":true}
 //! {"cmd":"traces"}                                   what became of the packets, every decision in words
 //! {"cmd":"capture","checkpoint":"wan-out","on":true} {"cmd":"captured"}
-//! {"cmd":"clear-counters"}                           {"cmd":"step-wall","secs":30}   (with [test] only)
+//! {"cmd":"clear-counters"}
+//! ```
+//!
+//! and with `[test]` in its configuration, to see what happens when clocks jump and numbers run out:
+//!
+//! ```text
+//! {"cmd":"step-wall","secs":30}
+//! {"cmd":"advance-sequence","spi":305419896,"last":4294967294}    {"cmd":"resume-window","spi":305419896,"top":9}
 //! ```
 //!
 //! An answer is `{"ok":true,..}` or `{"ok":false,"error":"..."}`.
@@ -94,6 +101,13 @@ pub fn gm(member: &mut Member, now: Now, request: &str) -> Answer {
         }
         GmRequest::Captured => return plane(member, now, &PlaneCommand::Captured),
         GmRequest::ClearCounters => return plane(member, now, &PlaneCommand::ClearCounters),
+        GmRequest::AdvanceSequence { .. } | GmRequest::ResumeWindow { .. } if !member.is_test() => {
+            return Answer::refused("numbers are set by commands in a test only: the configuration has no [test]");
+        }
+        GmRequest::AdvanceSequence { spi, last } => {
+            return plane(member, now, &PlaneCommand::AdvanceSequence { spi, last });
+        }
+        GmRequest::ResumeWindow { spi, top } => return plane(member, now, &PlaneCommand::ResumeWindow { spi, top }),
     };
     let shutdown = matches!(command, GmCommand::Shutdown);
     member.handle_command(now, command);
@@ -172,6 +186,8 @@ enum GmRequest {
     Capture { checkpoint: String, on: bool },
     Captured,
     ClearCounters,
+    AdvanceSequence { spi: u32, last: u64 },
+    ResumeWindow { spi: u32, top: u64 },
 }
 
 impl KsRequest {

@@ -253,6 +253,12 @@ impl Member {
         &self.control
     }
 
+    /// Tells whether the configuration has switches for tests.
+    #[must_use]
+    pub const fn is_test(&self) -> bool {
+        self.test
+    }
+
     /// Tells whether there is a data plane.
     #[must_use]
     pub const fn has_plane(&self) -> bool {

@@ -278,6 +278,20 @@ pub enum PlaneCommand {
     Captured,
     /// Sets the counters to 0.
     ClearCounters,
+    /// Moves the send count of an SA on, as after a restart with kept keys; for tests.
+    AdvanceSequence {
+        /// The SA.
+        spi: u32,
+        /// The number after which it goes on.
+        last: u64,
+    },
+    /// Sets the highest received number of an SA; for tests.
+    ResumeWindow {
+        /// The SA.
+        spi: u32,
+        /// The number.
+        top: u64,
+    },
 }
 
 impl PlaneCommand {
@@ -299,9 +313,15 @@ impl PlaneCommand {
                 json!({})
             }
             Self::Captured => json!({ "captured": plane.take_captured().iter().map(captured).collect::<Vec<_>>() }),
+            Self::AdvanceSequence { spi, last } => held(*spi, plane.advance_sequence(*spi, *last))?,
+            Self::ResumeWindow { spi, top } => held(*spi, plane.resume_window(*spi, *top))?,
             Self::ClearCounters => return Err("the counters of this data plane cannot be set to 0".to_owned()),
         })
     }
+}
+
+fn held(spi: u32, found: bool) -> Result<Value, String> {
+    if found { Ok(json!({})) } else { Err(format!("no SA has the SPI {spi:#010x}")) }
 }
 
 fn trace(trace: &Trace) -> Value {

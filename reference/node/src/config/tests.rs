@@ -290,3 +290,147 @@ fn one_group_alone_is_a_policy() {
     assert_eq!((group.id, group.teks.len()), (1234, 1));
     assert!(group_from_toml(&text[begin..end].repeat(2), &source()).is_err());
 }
+
+const DATA: &str = r#"[data]
+mtu = 1400
+lan_mtu = 9000
+lan_address = "10.2.0.1"
+ttl = "keep"
+df = "clear"
+dscp = 46
+ecn = "compatibility"
+fragment = "after"
+mss = 1300
+fail = "close"
+fail_close_exceptions = ["deny tcp any any eq 22"]
+fail_close_revert = true
+local_deny = ["deny tcp any any eq 179", "permit icmp any any"]
+passive = true
+bypass_own_control = false
+override_df = true
+check_padding = false
+d3p_protocol = 254
+event_interval_ms = 250
+pmtu = { learn = false, floor = 700, age_secs = 60, entries = 10 }
+reassembly = { timeout_secs = 7, per_pair = 3, total_datagrams = 33, total_octets = 4444 }
+limits = { sas = 11, flows = 64, events = 12, traces = 13, captured = 14 }
+backend = "portable"
+workers = 2
+lan = { kind = "packet", interface = "eth1" }
+wan = { kind = "xdp", interface = "eth0" }
+[test]
+defects = ["tbar_min20", "gm_no_seqcheck", "recovery_storm"]
+variants = ["dp_outer_ttl_fresh"]
+"#;
+
+fn gm_with(data: &str) -> Result<Setup<GmConfig>, String> {
+    gm_from_toml(&format!("{GM}{data}"), &Source::inline("gm.toml")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_value_of_a_data_plane_arrives() {
+    use hallmark_datapath as plane;
+    let setup = gm_with(DATA).unwrap();
+    let DataSetup { plane: config, lan, wan } = setup.data.unwrap();
+    assert_eq!((config.wan_mtu, config.lan_mtu, config.dscp, config.workers), (1_400, 9_000, Some(46), 2));
+    assert_eq!((config.address, config.lan_address), ("10.0.0.2".parse().ok(), "10.2.0.1".parse().ok()));
+    assert_eq!((config.ttl, config.df, config.ecn), (plane::Ttl::Keep, plane::Df::Clear, plane::Ecn::Compatibility));
+    assert_eq!((config.fragment, config.mss), (plane::FragmentWhere::After, plane::Mss::Fixed(1_300)));
+    assert_eq!((config.fail, config.fail_close_revert, config.passive), (plane::FailMode::Close, true, true));
+    assert!(!config.bypass_own_control && config.override_df && !config.check_padding);
+    assert_eq!((config.d3p_proto, config.event_interval), (254, Duration::from_millis(250)));
+    let exception = config.fail_close_exceptions[0].selector;
+    assert_eq!((exception.protocol, exception.dst_ports), (Some(6), plane::PortRange::one(22)));
+    let actions: Vec<bool> = config.local_deny.iter().map(|rule| rule.action == plane::Action::Deny).collect();
+    assert_eq!(actions, [true, false]);
+    assert_eq!((config.pmtu.floor, config.pmtu.age, config.pmtu.entries), (700, Duration::from_secs(60), 10));
+    assert_eq!((config.reassembly.per_pair, config.reassembly.total_octets), (3, 4_444));
+    assert_eq!((config.limits.sas, config.limits.captured), (11, 14));
+    assert_eq!(config.backend, plane::Backend::Portable);
+    assert!(config.behaviour.has(plane::Defect::TbarMin20) && config.behaviour.has(plane::Defect::RecoveryStorm));
+    assert!(config.behaviour.varies(plane::Variant::OuterTtlFresh));
+    let control = &setup.machine.test.behaviour;
+    let names: Vec<&str> = control.defects().map(|defect| defect.name()).collect();
+    assert_eq!(names, ["gm_no_seqcheck", "recovery_storm"]);
+    assert_eq!((lan.kind, lan.interface.as_str()), (PortKind::Packet, "eth1"));
+    assert_eq!((wan.kind, wan.interface.as_str()), (PortKind::Xdp, "eth0"));
+    assert!(setup.process.test);
+}
+
+#[test]
+fn a_data_plane_without_words_is_the_standard_one_and_none_is_none() {
+    let usual = gm_with("[data]\n").unwrap();
+    let data = usual.data.unwrap();
+    assert_eq!((data.plane.wan_mtu, data.plane.fail), (1_500, hallmark_datapath::FailMode::Open));
+    assert_eq!((data.lan.kind, data.wan.kind), (PortKind::Lab, PortKind::Lab));
+    assert!(!usual.process.test);
+    assert!(gm_with("").unwrap().data.is_none());
+}
+
+#[test]
+fn each_mistake_in_a_data_table_says_what_is_allowed() {
+    for (from, to, said) in [
+        ("ttl = \"keep\"", "ttl = \"kep\"", "did you mean `keep`?"),
+        ("df = \"clear\"", "df = \"off\"", "expected one of `copy`, `set`, `clear`"),
+        ("dscp = 46", "dscp = 64", "data.dscp: 64 is not between 0 and 63"),
+        ("mss = 1300", "mss = \"maybe\"", "neither `off`, `auto` nor a number"),
+        ("mss = 1300", "mss = 10", "neither `off`, `auto` nor a number"),
+        ("mtu = 1400", "mtu = 60", "data.mtu: 60 is not between 68 and 65535"),
+        ("\"deny tcp any any eq 22\"", "\"permit tcp any any eq 22\"", "an exception is a `deny` entry"),
+        ("\"deny tcp any any eq 22\"", "\"deny tcp any any eq ssh\"", "`ssh` is no port"),
+        ("fail = \"close\"", "fail = \"open\"", "needs `fail = \"close\"` beside it"),
+        ("workers = 2", "workers = 0", "data.workers: 0 is not between 1 and 64"),
+        ("floor = 700", "flor = 700", "did you mean `floor`?"),
+        ("per_pair = 3", "per_pair = 0", "data.reassembly.per_pair: 0 is not between 1 and 65536"),
+        ("kind = \"xdp\"", "kind = \"dpdk\"", "expected one of `lab`, `packet`, `xdp`, `tun`"),
+        ("kind = \"packet\", interface = \"eth1\"", "kind = \"packet\"", "needs the name of an `interface`"),
+        ("kind = \"packet\", interface = \"eth1\"", "kind = \"lab\"", "one port cannot be `lab` without the other"),
+        ("interface = \"eth0\"", "interface = \"eth1\"", "`eth1` is the LAN port already"),
+        ("backend = \"portable\"", "backend = \"fast\"", "unknown backend `fast`"),
+        ("\"tbar_min20\"", "\"tbar_min2\"", "unknown defect `tbar_min2`, expected one of `tbar_min20`"),
+        ("passive = true", "pasive = true", "did you mean `passive`?"),
+    ] {
+        assert!(DATA.contains(from), "{from}");
+        let told = gm_with(&DATA.replacen(from, to, 1)).err().unwrap_or_default();
+        assert!(told.contains(said), "{from} -> {to}: {told}");
+        assert!(told.starts_with("gm.toml:") && told.contains(" | "), "no place: {told}");
+    }
+}
+
+#[test]
+fn what_a_key_server_tells_of_the_data_plane_arrives() {
+    use hallmark_control::config::data::{DataConfig, ReplayMethod};
+    let with = |lines: &str| {
+        let text = ks_text().replacen("lkh = false", &format!("lkh = false\n{lines}"), 1);
+        ks_from_toml(&text, &source()).map(|setup| setup.machine.groups[0].data).map_err(|error| error.to_string())
+    };
+    let table = |lines: &str| {
+        let text = ks_text().replacen("[group.rekey]", &format!("[group.replay]\n{lines}\n[group.rekey]"), 1);
+        ks_from_toml(&text, &source()).map(|setup| setup.machine.groups[0].data).map_err(|error| error.to_string())
+    };
+    let data = with("direction = \"receive-only\"\ngroup_spis = true").unwrap();
+    assert!(data.receive_only && data.group_spis);
+    let replay = |data: Result<DataConfig, String>| data.map(|data| (data.replay, data.d3p));
+    let time = ReplayMethod::Time { window_secs: 4 };
+    assert_eq!(replay(table("method = \"time\"\nwindow = 4")), Ok((time, None)));
+    assert_eq!(replay(table("method = \"counter\"\nwindow = 64")), Ok((ReplayMethod::Counter { window: 64 }, None)));
+    let d3p = Ok((ReplayMethod::None, Some(Duration::from_secs(5))));
+    assert_eq!(replay(table("method = \"d3p\"\nwindow = 5000")), d3p);
+    assert_eq!(replay(table("method = \"none\"\nd3p_window_ms = 5000")), d3p);
+    for (lines, said) in [
+        ("method = \"time\"", "needs `window`, a number of seconds from 1 to 100"),
+        ("method = \"time\"\nwindow = 101", "a window of 101 s is not between 1 and 100"),
+        ("method = \"counter\"\nwindow = 16", "a window of 16 packets is not between 32 and 1024"),
+        ("method = \"d3p\"\nwindow = 10", "a window of 10 ms is not between 1000 and 100000"),
+        ("method = \"time\"\nwindow = 4\nd3p_window_ms = 5000", "exclude each other"),
+        ("method = \"none\"\nwindow = 4", "means nothing with `method = \"none\"`"),
+        ("method = \"clock\"\nwindow = 4", "expected one of `none`, `counter`, `time`, `d3p`"),
+    ] {
+        let told = table(lines).err().unwrap_or_default();
+        assert!(told.contains(said), "{lines}: {told}");
+        assert!(told.starts_with("ks.toml:") && told.contains(" | "), "no place: {told}");
+    }
+    // Switches of a data plane are fine where there is none: they concern the members of the same run.
+    let text = ks_text().replacen("short_lifetimes = true", "defects = [\"tbar_min20\", \"ks_kekseq_reset\"]", 1);
+    assert!(ks_from_toml(&text, &source()).is_ok());
+}
