@@ -4,20 +4,18 @@
 //! knows the set of rules that hold it. A lookup finds five intervals by binary search and intersects their sets,
 //! first rule first, words without common rules skipped by a summary. Its cost grows with the logarithm of the list up
 //! to [`BLOCK`] rules; longer lists are searched block by block, so that memory grows with the list and not with its
-//! square. [`FlowCache`] answers for packets of a known flow.
+//! square. The answers for packets of known flows are remembered elsewhere.
 //!
 //! Facts: getvpn.md §5.3. IPv4 rules match IPv4 packets only, IPv6 rules IPv6 packets only; a rule that mixes the two,
 //! or has a range that ends before it begins, matches nothing. What shows no ports is explained at [`FlowKey`].
 
 mod axis;
-mod cache;
 mod key;
 #[cfg(test)]
 mod tests;
 
 use crate::policy::{PortRange, Rule, Selector};
 
-pub use cache::FlowCache;
 pub use key::FlowKey;
 
 pub(crate) use key::{addr, addresses, number};

@@ -184,6 +184,7 @@ impl Datapath {
     /// Does what is due: gives up unfinished packets.
     pub fn handle_timeout(&mut self, now: Now, pool: &mut Pool) {
         self.reassembler.expire(now.mono, &self.config.behaviour, pool);
+        self.count_lost(Reason::FragmentTimeout);
         if now.mono >= self.next_change {
             self.refresh(now);
         }
@@ -397,6 +398,20 @@ impl Datapath {
                 self.spoken.extend(crate::classifier::addresses(packet.ip(), version4).map(|(_, dst)| dst));
             }
         }
+    }
+
+    /// Counts the fragments that were dropped after they were held; `why` is what became of the last one. Tells
+    /// whether any gave way for want of room.
+    pub(crate) fn count_lost(&mut self, why: Reason) -> bool {
+        let lost = self.reassembler.take_lost();
+        let reasons = [Reason::FragmentTimeout, Reason::FragmentLimit, why];
+        for (reason, count) in reasons.into_iter().zip([lost.time, lost.room, lost.poisoned]) {
+            self.totals.dropped.join(count);
+            if let Some(total) = self.drops.get_mut(reason as usize) {
+                *total += count.packets;
+            }
+        }
+        lost.room.packets > 0
     }
 
     /// Notes what became of everything.

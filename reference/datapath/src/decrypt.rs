@@ -17,7 +17,7 @@ use crate::classifier::{FlowKey, addr, addresses};
 use crate::datapath::Datapath;
 use crate::event::EventKind;
 use crate::flow::{Decision, Question};
-use crate::fragment::Taken;
+use crate::fragment::{Taken, is_tiny};
 use crate::header::Header;
 use crate::outer;
 use crate::packet::{BATCH, Batch, Fate, Packet, Pool, Side};
@@ -101,6 +101,7 @@ impl Datapath {
         let big = place.len();
         let whole = std::mem::take(place);
         let sas = &self.sas;
+        let mut why = Reason::FragmentTimeout;
         match self.reassembler.take(now.mono, whole, behaviour, |spi| sas.has_spi(spi), pool, batch) {
             Taken::Held => {}
             Taken::Complete(packet) => {
@@ -137,11 +138,15 @@ impl Datapath {
                 if let Some(place) = batch.packets.get_mut(index) {
                     place.drop_for(reason);
                 }
-                if reason == Reason::FragmentLimit {
-                    let (src, dst) = (outside.src, outside.dst);
-                    self.events.push(now.mono, EventKind::FragmentFlood { src, dst });
+                if reason == Reason::FragmentTooLong && self.config.behaviour.has(Defect::ReassemblyTooLongAccepted) {
+                    self.deaf = true;
                 }
+                why = reason;
             }
+        }
+        if self.count_lost(why) || why == Reason::FragmentLimit {
+            let (src, dst) = (outside.src, outside.dst);
+            self.events.push(now.mono, EventKind::FragmentFlood { src, dst });
         }
     }
 
@@ -430,6 +435,9 @@ impl Datapath {
     /// Decides about a packet that is not for one of the SAs.
     pub(crate) fn pass_clear(&mut self, now: Now, index: usize, header: &Header, batch: &mut Batch) {
         let Some(packet) = batch.packets.get_mut(index) else { return };
+        if header.piece.is_some() && is_tiny(header) {
+            return packet.drop_for(Reason::FragmentTiny);
+        }
         let key = match FlowKey::of(packet.ip(), header) {
             Ok(key) => key,
             Err(reason) => return packet.drop_for(reason),

@@ -15,6 +15,7 @@ use crate::config::{Config, Df, Ecn, Ttl};
 use crate::datapath::Datapath;
 use crate::event::EventKind;
 use crate::flow::{Decision, Question};
+use crate::fragment::is_tiny;
 use crate::header::Header;
 use crate::icmp::Problem;
 use crate::outer::{self, Outer};
@@ -91,6 +92,9 @@ impl Datapath {
         packet.received_on = Side::Lan;
         let Some(header) = Header::parse(packet.ip()) else { return packet.drop_for(Reason::Malformed) };
         packet.truncate(header.len);
+        if header.piece.is_some() && is_tiny(&header) {
+            return packet.drop_for(Reason::FragmentTiny);
+        }
         let key = match FlowKey::of(packet.ip(), &header) {
             Ok(key) => key,
             Err(reason) => return packet.drop_for(reason),

@@ -10,7 +10,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub use reassembly::{Reassembler, Taken};
+pub use reassembly::{Lost, Reassembler, Taken};
 pub use split::{Cut, Part, Parts, split};
 
 use hallmark_wire::ip::protocol;
@@ -18,7 +18,7 @@ use hallmark_wire::ip::protocol;
 use crate::header::Header;
 
 /// Says whether a piece of a clear packet is too small to be honest (RFC 1858): a first piece that hides the TCP flags
-/// from the policy, or a piece at offset 8 that could overwrite them.
+/// from filters, or a piece at offset 8 that could overwrite them. Such pieces are dropped on both sides.
 ///
 /// Pieces of ESP packets need no such rule: eight octets hold the SPI and the sequence number.
 #[must_use]

@@ -38,7 +38,7 @@ mod verify;
 mod work;
 
 pub use behaviour::{Behaviour, Defect, Variant};
-pub use classifier::{Classifier, FlowCache, FlowKey};
+pub use classifier::{Classifier, FlowKey};
 pub use config::{Config, Df, Ecn, FailMode, FragmentWhere, Limits, Mss, PmtuConfig, ReassemblyLimits, Ttl};
 pub use datapath::Datapath;
 pub use event::{Event, EventKind};

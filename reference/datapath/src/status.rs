@@ -68,6 +68,12 @@ impl Count {
         self.packets += 1;
         self.octets += octets as u64;
     }
+
+    /// Adds what another has counted.
+    pub const fn join(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.octets += other.octets;
+    }
 }
 
 /// Counts packets by port and fate.

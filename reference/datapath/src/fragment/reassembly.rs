@@ -10,7 +10,7 @@ use crate::fragment::slots::{Datagram, Held, Key, NIL, Slots, State};
 use crate::header::{Header, Piece, V6_LEN};
 use crate::packet::{Batch, Fate, Packet, Pool, TAILROOM};
 use crate::reason::Reason;
-use crate::status::ReassemblyStatus;
+use crate::status::{Count, ReassemblyStatus};
 
 /// Fragments of one packet that are held at most: 65535 octets in pieces of 552.
 const PIECES_MAX: u32 = 128;
@@ -35,6 +35,17 @@ pub enum Taken {
     Dropped(Reason),
 }
 
+/// Held fragments that were dropped since they were last asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lost {
+    /// For want of the others.
+    pub time: Count,
+    /// For want of room.
+    pub room: Count,
+    /// Because of the fragment that was taken in last.
+    pub poisoned: Count,
+}
+
 /// Joins fragments, within limits, and lets fragments of foreign packets through.
 ///
 /// Later fragments carry no SPI, so fragments are held as they came until the first one tells whose they are. Memory is
@@ -45,6 +56,7 @@ pub struct Reassembler {
     limits: ReassemblyLimits,
     slots: Slots,
     counters: ReassemblyStatus,
+    lost: Lost,
     /// A defect has seen the limit.
     stopped: bool,
 }
@@ -66,7 +78,7 @@ impl Reassembler {
         Self {
             limits,
             slots: Slots::new(datagrams, fragments, seed),
-            counters: ReassemblyStatus::default(),
+            counters: ReassemblyStatus::default(), lost: Lost::default(),
             stopped: false,
         }
     }
@@ -153,7 +165,8 @@ impl Reassembler {
             let index = self.slots.oldest();
             let open = self.slots.get(index).is_some_and(|datagram| datagram.state == State::Open);
             self.counters.timeouts += u64::from(open);
-            self.close(index, pool);
+            let lost = self.close(index, pool);
+            self.lost.time.join(lost);
         }
     }
 
@@ -164,6 +177,11 @@ impl Reassembler {
             return None;
         }
         self.slots.get(self.slots.oldest()).map(|oldest| oldest.born + self.timeout(behaviour))
+    }
+
+    /// Tells what was lost besides the fragments whose fate [`Reassembler::take`] told, since the last call.
+    pub fn take_lost(&mut self) -> Lost {
+        std::mem::take(&mut self.lost)
     }
 
     /// Shows what is held and what was done.
@@ -381,7 +399,9 @@ impl Reassembler {
             return Taken::Dropped(Reason::FragmentLimit);
         };
         let joined = self.join_behind(index, &datagram, first, behaviour, pool);
-        self.close(index, pool);
+        // Nothing is left unless joining has failed.
+        let lost = self.close(index, pool);
+        self.lost.poisoned.join(lost);
         match joined {
             Ok(packet) => {
                 self.counters.completed += 1;
@@ -447,27 +467,35 @@ impl Reassembler {
         let spent = self.slots.get(index).is_some_and(|datagram| datagram.spent);
         self.stopped |= !spent && behaviour.has(Defect::ReassemblyLimitStops);
         self.counters.limited += u64::from(!spent);
-        self.close(index, pool);
+        let lost = self.close(index, pool);
+        self.lost.room.join(lost);
     }
 
     /// Gives the fragments of a packet up; what follows is dropped until its time is over.
     fn poison(&mut self, index: u32, pool: &mut Pool) {
         self.counters.poisoned += 1;
-        while let Some(held) = self.slots.release(index) {
-            self.counters.dropped += 1;
-            pool.give(held.packet);
-        }
+        let lost = self.empty(index, pool);
+        self.lost.poisoned.join(lost);
         if let Some(datagram) = self.slots.get_mut(index) {
             datagram.state = State::Poisoned;
         }
     }
 
-    fn close(&mut self, index: u32, pool: &mut Pool) {
+    /// Drops the fragments of a packet and forgets it; counts them.
+    fn close(&mut self, index: u32, pool: &mut Pool) -> Count {
+        let count = self.empty(index, pool);
+        self.slots.close(index);
+        count
+    }
+
+    fn empty(&mut self, index: u32, pool: &mut Pool) -> Count {
+        let mut count = Count::default();
         while let Some(held) = self.slots.release(index) {
-            self.counters.dropped += 1;
+            count.add(held.packet.len());
             pool.give(held.packet);
         }
-        self.slots.close(index);
+        self.counters.dropped += count.packets;
+        count
     }
 
     fn refuse(&mut self, packet: Packet, reason: Reason, pool: &mut Pool) -> Taken {

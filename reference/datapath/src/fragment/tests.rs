@@ -217,6 +217,30 @@ fn unfinished_packets_are_given_up_in_time() {
 }
 
 #[test]
+fn what_is_lost_later_is_told_with_its_cause() {
+    let limits = ReassemblyLimits { per_pair: 2, ..Default::default() };
+    let mut bench = Bench::with(limits, &[]);
+    let lost = |bench: &mut Bench| {
+        let lost = bench.reassembler.take_lost();
+        [lost.time, lost.room, lost.poisoned].map(|count| (count.packets, count.octets))
+    };
+    let pieces = |ident| fragment_ipv4(&esp(ident, OWN, 2500), 1000);
+    bench.words(&pieces(1)[1..]);
+    assert_eq!(lost(&mut bench), [(0, 0); 3]);
+    bench.words(&[pieces(2)[0].clone(), pieces(3)[0].clone()]);
+    let octets = pieces(1)[1..].iter().map(|piece| piece.len() as u64).sum();
+    assert_eq!(lost(&mut bench), [(0, 0), (2, octets), (0, 0)], "the oldest of the pair gave way");
+    let mut other = pieces(2).swap_remove(0);
+    other[100] ^= 1;
+    assert_eq!(bench.word(&other), "fragment.overlap");
+    assert_eq!(lost(&mut bench), [(0, 0), (0, 0), (1, 996)]);
+    bench.now += Duration::from_secs(15);
+    bench.reassembler.expire(bench.now, &bench.behaviour, &mut bench.pool);
+    assert_eq!(lost(&mut bench), [(1, 996), (0, 0), (0, 0)]);
+    bench.assert_nothing_lost();
+}
+
+#[test]
 fn a_flood_stays_within_every_limit_and_honest_packets_get_through_it() {
     let limits = ReassemblyLimits { per_pair: 4, total_datagrams: 32, total_octets: 20_000, ..Default::default() };
     let mut bench = Bench::with(limits, &[]);
