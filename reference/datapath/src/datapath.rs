@@ -139,6 +139,8 @@ impl Datapath {
     /// Takes over the whole state that the control plane wants. SAs that stay keep their counters and windows.
     pub fn apply(&mut self, now: Now, policy: &Policy) {
         let behaviour = self.config.behaviour.clone();
+        let kept = self.with_ended(now, policy);
+        let policy = kept.as_ref().unwrap_or(policy);
         let first = self.applied == 0;
         self.applied += 1;
         self.state = policy.state;
@@ -278,6 +280,17 @@ impl Datapath {
     }
 
     /// Makes the SAs of a policy, with what is kept of those that were there before.
+    /// Gives the policy with the SAs that it has left out because they have ended: two defects do not let go of them.
+    fn with_ended(&self, now: Now, policy: &Policy) -> Option<Policy> {
+        let behaviour = &self.config.behaviour;
+        if !behaviour.has(Defect::OldSaPastEnd) && !behaviour.has(Defect::ExpiredSaLeak) {
+            return None;
+        }
+        let gone = |sa: &Sa| sa.ends <= now.mono && !policy.sas.iter().any(|other| other.spi == sa.spi);
+        let ended = self.sas.list.iter().map(|live| &live.sa).filter(|sa| gone(sa)).cloned();
+        Some(Policy { sas: policy.sas.iter().cloned().chain(ended).collect(), ..policy.clone() })
+    }
+
     fn live_sas(&mut self, now: Now, policy: &Policy) -> Vec<LiveSa> {
         let mut list: Vec<LiveSa> = Vec::with_capacity(policy.sas.len().min(self.config.limits.sas));
         for sa in policy.sas.iter().take(self.config.limits.sas) {

@@ -410,14 +410,19 @@ fn first_sa(cx: &mut Cx<'_>) -> Flow {
     const FIRST: Rule = Rule::new("policy.first-sa-used", &["POLICY-023"]);
     let mut rng = Rng::from_seed(cx.world.rng().octets());
     let flows = both_ways(&Entry::standard());
-    let mut scene = DataScene::with(cx, |_| {}, |script| two_teks(script, &mut rng, flows.clone(), flows))?;
-    let first = scene.tek()?.spi;
-    for what in ["the first packet", "the second packet"] {
-        let seen = scene.expect_esp(cx, &FIRST, what, &DataScene::outbound())?;
-        let observed = format!("{what}: SPI {:08x}", seen.spi);
-        FIRST.judge(cx, seen.spi == first, "the SPI of the first SA", observed);
+    for (what, second) in
+        [("the same flows twice", flows.clone()), ("a narrow flow before a wide one", vec![Entry::any()])]
+    {
+        let mut scene = DataScene::with(cx, |_| {}, |script| two_teks(script, &mut rng, flows.clone(), second))?;
+        let first = scene.tek()?.spi;
+        for _ in 0..2 {
+            let seen = scene.expect_esp(cx, &FIRST, what, &DataScene::outbound())?;
+            let observed = format!("{what}: SPI {:08x}", seen.spi);
+            FIRST.judge(cx, seen.spi == first, "the SPI of the first SA", observed);
+        }
+        scene.finish(cx)?;
     }
-    scene.finish(cx)
+    Ok(())
 }
 
 fn edges(cx: &mut Cx<'_>) -> Flow {
