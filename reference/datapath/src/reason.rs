@@ -65,6 +65,7 @@ reasons! {
     ClearRefused => "policy.clear-refused", "It came in clear although the policy protects it.";
     NoUsableSa => "policy.no-sa", "The policy protects it and there is no usable SA.";
     FailClose => "policy.fail-close", "The member is not registered and fails closed.";
+    FragmentPorts => "policy.fragment-ports", "A later fragment carries no ports, and a rule with ports may protect it.";
     LocalPermit => "policy.local-permit", "A local list permits it, which only a key server may do.";
     // IP
     Malformed => "ip.malformed", "It is not a whole IP packet.";

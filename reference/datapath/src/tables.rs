@@ -28,8 +28,9 @@ pub(crate) struct Tables {
     local: usize,
     /// The policy numbers in use; their positions are the slots.
     pub(crate) slots: Vec<u32>,
-    /// Only under a defect: the key server's permits, and the list without ports.
+    /// Only under a defect: the key server's permits.
     permits: Option<Classifier>,
+    /// The list as it would be without ports, where it has any: what later fragments may belong to.
     portless: Option<Classifier>,
     own: Option<(u128, bool)>,
     bypass_own_control: bool,
@@ -99,13 +100,20 @@ impl Tables {
                 LiveRule { rule: rule.clone(), local, out, clear_in }
             })
             .collect();
-        let merged: Vec<Rule> = rules.iter().map(|live| live.rule.clone()).collect();
+        let mut merged: Vec<Rule> = rules.iter().map(|live| live.rule.clone()).collect();
         let permits = behaviour.has(Defect::DenyIgnored).then(|| {
             let permits: Vec<Rule> =
                 merged.iter().map(|rule| Rule { action: rule.action, selector: without_deny(rule) }).collect();
             Classifier::compile(&permits)
         });
-        let portless = behaviour.has(Defect::PortRulesMatchFragments).then(|| {
+        if behaviour.has(Defect::LocalPermitIgnored) {
+            // Matches nothing, and keeps its place.
+            for rule in rules_of_local(&mut merged, local.len()) {
+                rule.selector = without_deny(&Rule::deny(rule.selector));
+            }
+        }
+        let has_ports = |rule: &Rule| !rule.selector.src_ports.is_any() || !rule.selector.dst_ports.is_any();
+        let portless = merged.iter().any(has_ports).then(|| {
             let portless: Vec<Rule> = merged
                 .iter()
                 .map(|rule| {
@@ -144,6 +152,9 @@ impl Tables {
         if behaviour.has(Defect::FailCloseKept) && stance.closes && self.is_exception(key) {
             return (Decision::Clear, NO_RULE);
         }
+        if !stance.sends_clear && self.may_be_permitted(key, behaviour) {
+            return (Decision::Drop(Reason::FragmentPorts), NO_RULE);
+        }
         let Some((rule, action)) = self.first(key, behaviour) else {
             return match behaviour.has(Defect::NoMatchDropped) {
                 true => (Decision::Drop(Reason::Discarded), NO_RULE),
@@ -181,6 +192,9 @@ impl Tables {
                 return (Decision::Clear, NO_RULE);
             }
             return (self.decide_unregistered(&sought, stance, behaviour), NO_RULE);
+        }
+        if !stance.accepts_clear && self.may_be_permitted(&sought, behaviour) {
+            return (Decision::Drop(Reason::FragmentPorts), NO_RULE);
         }
         let Some((rule, action)) = self.first(&sought, behaviour) else { return (Decision::Clear, NO_RULE) };
         let decision = match action {
@@ -246,9 +260,22 @@ impl Tables {
         index.and_then(|index| self.exception_rules.get(index as usize)).is_some_and(|r| r.action == Action::Deny)
     }
 
+    /// Tells whether a later fragment, which carries no ports, may belong to a datagram that an entry with ports
+    /// protects: then it neither leaves in clear nor comes in (RFC 4301 §7.3).
+    fn may_be_permitted(&self, key: &FlowKey, behaviour: &Behaviour) -> bool {
+        let Some(portless) = self.portless.as_ref().filter(|_| key.fragment) else { return false };
+        if behaviour.has(Defect::PortRulesMatchFragments) || behaviour.has(Defect::PortlessFragmentsClear) {
+            return false;
+        }
+        let Some(possible) = portless.lookup(key) else { return false };
+        let certain = self.merged.lookup(key);
+        let action = self.rules.get(possible as usize).map(|live| live.rule.action);
+        certain.is_none_or(|certain| possible < certain) && matches!(action, Some(Action::Permit { .. }))
+    }
+
     fn first(&self, key: &FlowKey, behaviour: &Behaviour) -> Option<(u32, Action)> {
         let index = match &self.portless {
-            Some(portless) if key.fragment => portless.lookup(key),
+            Some(portless) if key.fragment && behaviour.has(Defect::PortRulesMatchFragments) => portless.lookup(key),
             _ => self.merged.lookup(key),
         }?;
         let action = self.rules.get(index as usize)?.rule.action;
@@ -281,6 +308,11 @@ impl Tables {
             })
             .collect()
     }
+}
+
+/// Lends the permits among the local entries, which stand first.
+fn rules_of_local(merged: &mut [Rule], local: usize) -> impl Iterator<Item = &mut Rule> {
+    merged.iter_mut().take(local).filter(|rule| rule.action != Action::Deny)
 }
 
 /// Tells whether a packet goes to a multicast group or to everybody.

@@ -41,6 +41,10 @@ macro_rules! policy_defects {
                 "Protects the first fragment of a packet and sends the others in clear.";
             PortRulesMatchFragments => "dp_port_rules_match_fragments", "getvpn.md 5.3",
                 "Lets rules with ports match fragments that carry no ports.";
+            PortlessFragmentsClear => "dp_portless_fragments_clear", "POLICY-012",
+                "Sends later fragments in clear although a rule with ports may protect them.";
+            LocalPermitIgnored => "dp_local_permit_ignored", "POLICY-008",
+                "Passes over a permit of its local list.";
             NoMatchDropped => "dp_no_match_dropped", "getvpn.md 5.3",
                 "Drops what no rule matches.";
             NoMatchEncrypted => "dp_no_match_encrypted", "getvpn.md 5.3",

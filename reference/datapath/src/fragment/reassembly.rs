@@ -78,7 +78,8 @@ impl Reassembler {
         Self {
             limits,
             slots: Slots::new(datagrams, fragments, seed),
-            counters: ReassemblyStatus::default(), lost: Lost::default(),
+            counters: ReassemblyStatus::default(),
+            lost: Lost::default(),
             stopped: false,
         }
     }

@@ -100,6 +100,18 @@ pub(crate) const CASES: &[Case] = &[
         run: local_deny,
     },
     case! {
+        "POLICY-008", "data.policy", Must, Gm,
+        title: "a permit in the local list is not the member's to make: what it matches is dropped",
+        purpose: "Only the key server says what is protected. A member that lets a local permit pass for the group's \
+                  policy hides the mistake until its keys or its peers do not fit.",
+        requirements: ["POLICY-008"],
+        sources: ["getvpn §5.3"],
+        catches: ["dp_local_permit_ignored"],
+        needs: [Datapath],
+        cost: 20,
+        run: local_permit,
+    },
+    case! {
         "POLICY-009", "data.policy", Must, Gm,
         title: "its own key management stays in clear under permit any any",
         purpose: "A member that protects its own rekey traffic cuts itself off from its key server with the first \
@@ -133,6 +145,18 @@ pub(crate) const CASES: &[Case] = &[
         needs: [Datapath],
         cost: 20,
         run: one_way_port,
+    },
+    case! {
+        "POLICY-012", "data.policy", Should, Gm,
+        title: "all pieces of a datagram that an entry with ports permits stay out of the clear",
+        purpose: "Only the first piece carries ports. A member that looks at each piece by itself sends the rest of a \
+                  protected datagram in clear.",
+        requirements: ["POLICY-012"],
+        sources: ["getvpn §5.3", "RFC 4301 §7"],
+        catches: ["dp_portless_fragments_clear"],
+        needs: [Datapath],
+        cost: 20,
+        run: fragments_and_ports,
     },
     case! {
         "POLICY-023", "data.policy", Must, Gm,
@@ -359,6 +383,15 @@ fn local_deny(cx: &mut Cx<'_>) -> Flow {
     scene.finish(cx)
 }
 
+fn local_permit(cx: &mut Cx<'_>) -> Flow {
+    const DROPPED: Rule = Rule::new("policy.local-permit-dropped", &["POLICY-008"]);
+    let list = vec!["permit udp any any eq 9999".to_owned()];
+    let mut scene = DataScene::with(cx, |setup| setup.data().local_deny = list, |_| {})?;
+    let packet = Clear::udp(at(LAN_HOST, 40_000), at(WAN_HOST, 9_999), b"local").octets();
+    scene.expect_nothing(cx, &DROPPED, "UDP that the local list permits", Side::Lan, &[packet])?;
+    scene.finish(cx)
+}
+
 fn own_control(cx: &mut Cx<'_>) -> Flow {
     const OWN: Rule = Rule::new("policy.own-control-in-clear", &["POLICY-009", "ESP-097"]);
     let mut scene = DataScene::with(cx, |_| {}, |script| with_flows(script, vec![Entry::any()]))?;
@@ -403,6 +436,22 @@ fn one_way_port(cx: &mut Cx<'_>) -> Flow {
     scene.expect_nothing(cx, &MIRRORED, "a clear reply from port 443 beyond the WAN", Side::Wan, &from_wan)?;
     let request = tcp(WAN_HOST, LAN_HOST, 443).octets();
     scene.expect_clear(cx, &MIRRORED, "a clear request to port 443 on the LAN", Side::Wan, &request)?;
+    scene.finish(cx)
+}
+
+fn fragments_and_ports(cx: &mut Cx<'_>) -> Flow {
+    // No text says what a gateway does with group SAs of single ports and the pieces of a datagram: this only warns.
+    const PIECES: Rule = Rule::advisory("policy.pieces-not-in-clear", &["POLICY-012"]);
+    let flows = both_ways(&Entry::standard().protocol(17).ports(0, 5_001));
+    let back = both_ways(&Entry::standard().protocol(17).ports(5_001, 0));
+    let mut scene = DataScene::with(cx, |_| {}, |script| with_flows(script, [flows, back].concat()))?;
+    let pieces = DataScene::outbound().sized(2_400).fragments(1_200);
+    let passed = scene.pass_all(cx, Side::Lan, &pieces)?;
+    let clear = passed.packets(Side::Wan).into_iter().filter(|packet| Opener::spi_of(packet).is_none()).count();
+    cx.measure("pieces sent", pieces.len() as f64, "packets");
+    cx.measure("packets that came", passed.wan.len() as f64, "packets");
+    let observed = format!("{} pieces: {}", pieces.len(), passed.describe(Side::Wan));
+    PIECES.judge(cx, clear == 0, "no piece in clear", observed);
     scene.finish(cx)
 }
 
