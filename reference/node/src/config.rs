@@ -4,6 +4,58 @@
 //! contract between whoever judges and whoever is judged. Reading goes in two steps: `text` mirrors the file with
 //! `serde` and refuses unknown names; `map` turns it into the plain values of `hallmark_control::config`. A mistake
 //! is told with file, line, column, what is allowed, and the nearest known name.
+//!
+//! # What concerns the data plane
+//!
+//! A key server tells its groups how data is protected. What is left out is not sent:
+//!
+//! ```toml
+//! [[group]]
+//! id = 1234
+//! direction = "receive-only"      # both: members send protected; receive-only: in clear, and open both
+//! group_spis = true               # the upper half of each SPI tells the group, so that members can recover
+//! [group.replay]
+//! method = "time"                 # none, counter, time (TBAR), d3p
+//! window = 4                      # packets (32-1024), seconds (1-100), milliseconds (1000-100000)
+//! [[group.tek]]
+//! protocol = "esp"
+//! transform = "aes128-gcm16"
+//! acl = ["deny udp any any eq 848", "permit ip any any"]   # the first entry that matches decides, over all TEKs
+//! ```
+//!
+//! A group member has a data plane when there is a `[data]` table; each value has the default that stands here:
+//!
+//! ```toml
+//! [group]
+//! id = 1234
+//! recovery_interval_secs = 300    # 100-1000: errors of the data plane start a registration; absent: they do not
+//! [data]
+//! mtu = 1500                      # of the WAN port; lan_mtu is the same unless it is set
+//! lan_address = "10.1.0.1"        # the source of ICMP errors; absent: the address of `listen`
+//! ttl = "decrement"               # or keep, as a bridge does
+//! df = "copy"                     # set, clear
+//! # dscp = 46                     # absent: copied
+//! ecn = "normal"                  # compatibility
+//! fragment = "before"             # after: the ESP packet is cut
+//! mss = "off"                     # auto, or a number of octets
+//! fail = "open"                   # close: before the registration only the exceptions pass
+//! fail_close_exceptions = ["deny tcp any any eq 22"]
+//! fail_close_revert = false       # closed again when keys have run out
+//! local_deny = ["deny tcp any any eq 179"]   # before the list of the key server; what a permit matches is dropped
+//! passive = false                 # clear packets are accepted from the WAN although they should be protected
+//! bypass_own_control = true       # own UDP 848, 500 and 4500 stay in clear
+//! override_df = false             # packets may be cut in spite of DF
+//! check_padding = true
+//! d3p_protocol = 253
+//! event_interval_ms = 1000        # log lines of one kind in between are counted
+//! pmtu = { learn = true, learn_v6 = true, floor = 576, age_secs = 600, entries = 4096 }
+//! reassembly = { timeout_secs = 15, per_pair = 16, total_datagrams = 256, total_octets = 1048576 }
+//! limits = { sas = 1024, flows = 8192, events = 1024, traces = 1024, captured = 4096 }
+//! backend = "auto"                # portable, ring, batch
+//! workers = 1
+//! lan = { kind = "packet", interface = "eth1" }   # packet, xdp, tun; absent: whoever drives the member in a lab
+//! wan = { kind = "packet", interface = "eth0" }
+//! ```
 
 mod data;
 mod error;

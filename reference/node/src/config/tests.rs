@@ -434,3 +434,22 @@ fn what_a_key_server_tells_of_the_data_plane_arrives() {
     let text = ks_text().replacen("short_lifetimes = true", "defects = [\"tbar_min20\", \"ks_kekseq_reset\"]", 1);
     assert!(ks_from_toml(&text, &source()).is_ok());
 }
+
+#[test]
+fn the_documented_data_table_holds_the_defaults() {
+    let source = include_str!("../config.rs");
+    let lines = source.lines().skip_while(|line| *line != "//! [data]").take_while(|line| *line != "//! ```");
+    let text: Vec<&str> = lines.map(|line| line.trim_start_matches("//! ")).collect();
+    assert!(text.len() > 25, "{text:?}");
+    let documented = gm_with(&text.join("\n")).unwrap().data.unwrap();
+    assert_eq!((documented.lan.interface.as_str(), documented.wan.interface.as_str()), ("eth1", "eth0"));
+    assert_eq!((documented.plane.fail_close_exceptions.len(), documented.plane.local_deny.len()), (1, 1));
+    let usual = hallmark_datapath::Config {
+        address: documented.plane.address,
+        lan_address: documented.plane.lan_address,
+        fail_close_exceptions: documented.plane.fail_close_exceptions.clone(),
+        local_deny: documented.plane.local_deny.clone(),
+        ..hallmark_datapath::Config::default()
+    };
+    assert_eq!(format!("{:#?}", documented.plane), format!("{usual:#?}"));
+}
