@@ -266,7 +266,8 @@ impl CaseEvidence {
     /// Gives the UDP ports that carried ISAKMP, apart from those that every tool knows.
     fn ports(&self) -> Vec<u16> {
         let mut ports = BTreeSet::from([848]);
-        for frame in &self.frames {
+        // What hosts send through a data port is theirs, whatever its ports are.
+        for frame in self.frames.iter().filter(|frame| frame.way == Way::Past) {
             if let Ok(datagram) = ip::parse_udp(&frame.packet) {
                 ports.extend([datagram.src.port(), datagram.dst.port()]);
             }
