@@ -29,7 +29,7 @@ enum Command {
     Registration(registration::Options),
     /// Takes packets through the whole data plane on one core and prints how many, beside the bare cipher.
     Datapath(datapath::Options),
-    /// Forwards frames between ports of each kind without encryption and prints how many. Needs root.
+    /// Carries frames between ports of each kind, bare and through the data plane, and prints how many. Needs root.
     Ports(ports::Options),
     /// Runs the key server that `registration` starts.
     #[command(hide = true)]

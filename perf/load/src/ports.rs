@@ -1,26 +1,39 @@
-//! What each kind of port carries on this machine, with nothing between the two ports of a bridge: the ceiling of
-//! everything that is built on it.
+//! What each kind of port carries on this machine: with nothing between the two ports, which is the ceiling of
+//! everything that is built on it, and with the bridge of a group member between them.
 //!
-//! A generator fills the LAN side of a bridge, one thread moves bursts from its LAN port to its WAN port, and the
-//! kernel at the far end counts what arrives and throws it away. All of it happens in network namespaces of its own.
-//! The kinds take turns, so that what else the machine does falls on all of them; the first kind is the measure of the
-//! others.
+//! A generator fills the LAN side, one thread moves bursts from the LAN port to the WAN port, and the kernel at the far
+//! end counts what arrives and throws it away. All of it happens in network namespaces of its own. Everything that is
+//! compared takes turns, so that what else the machine does falls on all of it; the first is the measure of the others.
 
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant as RealInstant};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use hallmark_core::{Instant, Rng};
+use hallmark_crypto::Secret;
+use hallmark_crypto::esp::{Cipher, Transform};
+use hallmark_datapath::{
+    AddressRange, Config, Mode, Policy, Preservation, Pseudotime, Replay, Rule, Sa, SaDirection, Scope, Selector, State,
+};
 use hallmark_net::frame::{self, FramePort, PortKind, PortSpec};
-use hallmark_net::{Namespace, NetError};
+use hallmark_net::{Clock, Namespace};
+use hallmark_node::bridge::Bridge;
+use hallmark_node::config::{self, DataSetup, PortSetup};
+use hallmark_node::plane::{PlaneCommand, PlaneUpdate, RemotePlane as _};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use serde_json::json;
 
 /// Frames that one call moves.
 const BURST: usize = 64;
+/// Longest IP packet between the ports.
+const MTU: u16 = 9_100;
 /// Empty looks at the port before the thread sleeps until there is something.
 const PATIENCE: u32 = 100;
 
@@ -30,18 +43,42 @@ pub(crate) struct Options {
     /// Kinds of ports; the first is the measure of the others.
     #[arg(long, value_delimiter = ',', default_value = "packet,xdp,tun")]
     kind: Vec<PortKind>,
+    /// What is between the two ports.
+    #[arg(long, value_delimiter = ',', default_value = "bare,clear,esp")]
+    through: Vec<Through>,
     /// Octets of the IP packets.
     #[arg(long, value_delimiter = ',', default_value = "64,1400", value_parser = clap::value_parser!(u16).range(20..=9_000))]
     size: Vec<u16>,
     /// Milliseconds of each measurement.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 500)]
     millis: u64,
     /// Measurements of each kind and size.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// One line of JSON for each figure instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+/// Says what is between the two ports.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum Through {
+    /// Nothing: frames are copied.
+    Bare,
+    /// The bridge of a group member whose policy lets everything pass in clear.
+    Clear,
+    /// The bridge of a group member that seals everything: AES-128-GCM and a time stamp.
+    Esp,
+}
+
+impl Through {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Clear => "clear",
+            Self::Esp => "esp",
+        }
+    }
 }
 
 /// Runs the measurement and prints it. Needs root.
@@ -49,22 +86,23 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.rounds > 0 && options.millis > 0, "at least one round of one millisecond");
     if !options.json {
-        println!("LAN port to WAN port, one thread, no encryption; best of {} (median)", options.rounds);
+        println!("LAN port to WAN port, one thread; best of {} (median)", options.rounds);
         println!(
-            "{:<8} {:>5} {:>16} {:>8} {:>8} {:>14} {:>7} {:>8}",
-            "kind", "size", "Mpps", "Gbit/s", "ratio", "CPU ns/frame", "busy", "offered"
+            "{:<8} {:<8} {:>5} {:>16} {:>8} {:>8} {:>14} {:>7} {:>8}",
+            "kind", "through", "size", "Mpps", "Gbit/s", "ratio", "CPU ns/frame", "busy", "offered"
         );
     }
+    let pairs = || options.through.iter().flat_map(|through| options.kind.iter().map(move |kind| (*kind, *through)));
     for size in &options.size {
-        let mut rounds: Vec<Vec<Figure>> = vec![Vec::new(); options.kind.len()];
+        let mut rounds: Vec<Vec<Figure>> = pairs().map(|_| Vec::new()).collect();
         for _ in 0..options.rounds {
-            for (kind, figures) in options.kind.iter().zip(&mut rounds) {
-                figures.push(measure(*kind, *size, Duration::from_millis(options.millis))?);
+            for ((kind, through), figures) in pairs().zip(&mut rounds) {
+                figures.push(measure(kind, through, *size, Duration::from_millis(options.millis))?);
             }
         }
         let first = rounds.first().and_then(|figures| median(figures, Figure::rate)).unwrap_or(f64::NAN);
-        for (kind, figures) in options.kind.iter().zip(&rounds) {
-            print(options, *kind, *size, figures, first);
+        for ((kind, through), figures) in pairs().zip(&rounds) {
+            print(options, kind, through, *size, figures, first);
         }
     }
     Ok(())
@@ -93,7 +131,7 @@ impl Figure {
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the program")]
-fn print(options: &Options, kind: PortKind, size: u16, figures: &[Figure], first: f64) {
+fn print(options: &Options, kind: PortKind, through: Through, size: u16, figures: &[Figure], first: f64) {
     let of = |value: fn(&Figure) -> f64| median(figures, value).unwrap_or(f64::NAN);
     let best = figures.iter().map(Figure::rate).fold(0.0, f64::max);
     let middle = of(Figure::rate);
@@ -105,6 +143,7 @@ fn print(options: &Options, kind: PortKind, size: u16, figures: &[Figure], first
         let line = json!({
             "schema": "hallmark.perf.ports/1",
             "kind": kind.as_str(),
+            "through": through.name(),
             "ip_octets": size,
             "best_frames_per_sec": best,
             "median_frames_per_sec": middle,
@@ -118,8 +157,9 @@ fn print(options: &Options, kind: PortKind, size: u16, figures: &[Figure], first
         return;
     }
     println!(
-        "{:<8} {size:>5} {:>7.3} ({:>6.3}) {gbit:>8.2} {:>8.2} {nanos:>14.0} {busy:>7.2} {:>8.3}",
+        "{:<8} {:<8} {size:>5} {:>7.3} ({:>6.3}) {gbit:>8.2} {:>8.2} {nanos:>14.0} {busy:>7.2} {:>8.3}",
         kind.as_str(),
+        through.name(),
         best / 1e6,
         middle / 1e6,
         middle / first,
@@ -133,38 +173,103 @@ fn median(figures: &[Figure], value: impl Fn(&Figure) -> f64) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// A bridge between two cables, or between two devices for TUN, with a generator on one side.
-struct Bridge {
+/// Two cables, or two devices for TUN, with a generator on one side and something that carries between them.
+struct Site {
     generator: Box<dyn FramePort>,
-    lan: Box<dyn FramePort>,
-    wan: Box<dyn FramePort>,
+    carrier: Carrier,
     /// Where frames arrive, and the interface that counts them.
     end: (Namespace, &'static str),
     _others: Vec<Namespace>,
 }
 
-impl Bridge {
-    fn build(kind: PortKind) -> Result<Self, NetError> {
+/// What carries frames from the LAN side to the WAN side.
+enum Carrier {
+    Bare { lan: Box<dyn FramePort>, wan: Box<dyn FramePort> },
+    Member(Bridge),
+}
+
+impl Carrier {
+    /// Opens the ports in the namespace of this thread.
+    fn open(kind: PortKind, through: Through) -> anyhow::Result<Self> {
+        if through == Through::Bare {
+            let port = |name: &str| frame::open(&PortSpec { mtu: Some(MTU), ..PortSpec::new(kind, name) });
+            return Ok(Self::Bare { lan: port("lan0")?, wan: port("wan0")? });
+        }
+        // The thread of the bridge stays where the one that makes it is.
+        prefer(1)?;
+        let config = Config { lan_mtu: MTU, wan_mtu: MTU, ..Config::default() };
+        let port = |interface: &str| PortSetup {
+            kind: match kind {
+                PortKind::Packet => config::PortKind::Packet,
+                PortKind::Xdp => config::PortKind::Xdp,
+                PortKind::Tun => config::PortKind::Tun,
+            },
+            interface: interface.to_owned(),
+        };
+        let setup = DataSetup { plane: config, lan: port("lan0"), wan: port("wan0") };
+        let mut bridge = Bridge::open(&setup, &setup.plane, &Rng::from_u64(1), Clock::real())?;
+        bridge.update(&PlaneUpdate::Policy(policy(through)));
+        // An answer says that the policy is in force.
+        bridge.command(&PlaneCommand::Status).map_err(anyhow::Error::msg)?;
+        Ok(Self::Member(bridge))
+    }
+}
+
+/// Protects everything between the hosts of the generator, or nothing.
+fn policy(through: Through) -> Policy {
+    let everything = Selector::between(
+        AddressRange::prefix(Ipv4Addr::new(10, 0, 0, 0).into(), 8),
+        AddressRange::prefix(Ipv4Addr::new(10, 0, 0, 0).into(), 8),
+    );
+    let transform = Transform { cipher: Cipher::AesGcm { bits: 128, icv: 16 }, mac: None };
+    let mut policy = Policy { state: State::Registered, serial: 1, ..Policy::default() };
+    if through == Through::Clear {
+        policy.rules.push(Rule::deny(everything));
+        return policy;
+    }
+    policy.rules.push(Rule::permit(1, everything));
+    policy.sas.push(Sa {
+        spi: 0x8de1_6523,
+        policy: 1,
+        transform,
+        encryption_key: Secret::new(vec![7; transform.encryption_key_len()]),
+        integrity_key: Secret::new(Vec::new()),
+        mode: Mode::Tunnel,
+        preservation: Preservation::Both,
+        endpoint: None,
+        direction: SaDirection::Both,
+        scope: Scope::Spi,
+        extended_sequence: false,
+        activates: Instant::ZERO,
+        ends: Instant::from_secs(1_000_000),
+        serial: 1,
+    });
+    policy.sender_ids = Some((8, vec![1]));
+    let pseudotime = Pseudotime { ticks: 600_000, at: Instant::ZERO };
+    policy.replay = Replay::Time { window: Duration::from_secs(4), pseudotime };
+    policy
+}
+
+impl Site {
+    fn build(kind: PortKind, through: Through) -> anyhow::Result<Self> {
         let namespace = |end| Namespace::create(format!("hm-perf-{}-{end}", std::process::id()));
-        let spec = |kind, name: &str| PortSpec::new(kind, name);
+        let open = |kind, name: &str| frame::open(&PortSpec::new(kind, name));
         let gm = namespace("gm")?;
         if kind == PortKind::Tun {
             // Frames written to the second device arrive in the kernel of the same namespace, which drops them.
-            let devices = || -> Result<_, NetError> {
-                let device = |name: &str| frame::open(&PortSpec { mtu: Some(9_000), ..spec(PortKind::Tun, name) });
-                Ok((device("lan0")?, device("wan0")?, frame::open(&spec(PortKind::Packet, "lan0"))?))
+            let devices = || -> anyhow::Result<_> {
+                let carrier = Carrier::open(kind, through)?;
+                Ok((carrier, open(PortKind::Packet, "lan0")?))
             };
-            let (lan, wan, generator) = gm.enter(devices)??;
-            return Ok(Self { generator, lan, wan, end: (gm, "wan0"), _others: Vec::new() });
+            let (carrier, generator) = gm.enter(devices)??;
+            return Ok(Self { generator, carrier, end: (gm, "wan0"), _others: Vec::new() });
         }
         let (host, end) = (namespace("lan")?, namespace("wan")?);
-        host.connect("eth0", &gm, "lan0", 9_100)?;
-        gm.connect("wan0", &end, "eth0", 9_100)?;
-        let generator = host.enter(|| frame::open(&spec(PortKind::Xdp, "eth0")))??;
-        let open =
-            || -> Result<_, NetError> { Ok((frame::open(&spec(kind, "lan0"))?, frame::open(&spec(kind, "wan0"))?)) };
-        let (lan, wan) = gm.enter(open)??;
-        Ok(Self { generator, lan, wan, end: (end, "eth0"), _others: vec![host, gm] })
+        host.connect("eth0", &gm, "lan0", MTU)?;
+        gm.connect("wan0", &end, "eth0", MTU)?;
+        let generator = host.enter(|| open(PortKind::Xdp, "eth0"))??;
+        let carrier = gm.enter(|| Carrier::open(kind, through))??;
+        Ok(Self { generator, carrier, end: (end, "eth0"), _others: vec![host, gm] })
     }
 
     /// Tells how many frames the kernel at the far end has seen.
@@ -177,23 +282,35 @@ impl Bridge {
     }
 }
 
-fn measure(kind: PortKind, size: u16, time: Duration) -> anyhow::Result<Figure> {
-    let mut bridge = Bridge::build(kind).with_context(|| format!("{kind} ports cannot be measured here"))?;
-    let before = bridge.arrived()?;
-    let frames = frames(bridge.generator.has_link_header(), size);
+fn measure(kind: PortKind, through: Through, size: u16, time: Duration) -> anyhow::Result<Figure> {
+    let mut site = Site::build(kind, through).with_context(|| format!("{kind} ports cannot be measured here"))?;
+    let before = site.arrived()?;
+    let frames = frames(site.generator.has_link_header(), size);
     let stop = AtomicBool::new(false);
-    let started = Instant::now();
+    let worker = match &site.carrier {
+        Carrier::Bare { .. } => None,
+        Carrier::Member(_) => Some(thread_named("bridge 0")?),
+    };
+    let worker_before = worker.as_deref().map_or(Ok(Duration::ZERO), on_cpu)?;
+    let started = RealInstant::now();
     let (offered, cpu) = std::thread::scope(|scope| {
-        let generator = scope.spawn(|| generate(bridge.generator.as_mut(), &frames, &stop));
-        let mover = scope.spawn(|| carry(bridge.lan.as_mut(), bridge.wan.as_mut(), &stop));
+        let generator = scope.spawn(|| generate(site.generator.as_mut(), &frames, &stop));
+        let mover = match &mut site.carrier {
+            Carrier::Bare { lan, wan } => Some(scope.spawn(|| carry(lan.as_mut(), wan.as_mut(), &stop))),
+            Carrier::Member(_) => None,
+        };
         std::thread::sleep(time);
         stop.store(true, Ordering::Relaxed);
-        (generator.join(), mover.join())
+        (generator.join(), mover.map(ScopedJoinHandle::join))
     });
     let elapsed = started.elapsed();
+    let worker_after = worker.as_deref().map_or(Ok(Duration::ZERO), on_cpu)?;
     let offered = offered.map_err(|_| anyhow::anyhow!("the generator stopped"))??;
-    let cpu = cpu.map_err(|_| anyhow::anyhow!("the bridge stopped"))??;
-    let arrived = bridge.arrived()?.saturating_sub(before);
+    let cpu = match cpu {
+        Some(cpu) => cpu.map_err(|_| anyhow::anyhow!("the carrier stopped"))??,
+        None => worker_after.saturating_sub(worker_before),
+    };
+    let arrived = site.arrived()?.saturating_sub(before);
     ensure!(arrived > 0, "no frame came through the {kind} ports");
     Ok(Figure { elapsed, offered, arrived, cpu })
 }
@@ -231,7 +348,7 @@ fn generate(port: &mut dyn FramePort, frames: &[Vec<u8>], stop: &AtomicBool) -> 
 /// Moves frames until told to stop and says how much CPU time that took.
 fn carry(lan: &mut dyn FramePort, wan: &mut dyn FramePort, stop: &AtomicBool) -> anyhow::Result<Duration> {
     prefer(1)?;
-    let mut burst: Vec<Vec<u8>> = vec![Vec::with_capacity(9_100); BURST];
+    let mut burst: Vec<Vec<u8>> = vec![Vec::with_capacity(usize::from(MTU) + 22); BURST];
     let mut empty = 0;
     while !stop.load(Ordering::Relaxed) {
         let mut count = 0;
@@ -258,8 +375,26 @@ fn carry(lan: &mut dyn FramePort, wan: &mut dyn FramePort, stop: &AtomicBool) ->
             poll(&mut ports, PollTimeout::from(10_u8))?;
         }
     }
-    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
-    Ok(Duration::from(used))
+    on_cpu(Path::new("/proc/thread-self"))
+}
+
+/// Tells how long a thread has been on a processor, by its folder in `/proc`.
+fn on_cpu(thread: &Path) -> anyhow::Result<Duration> {
+    let path = thread.join("schedstat");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    nanos.map(Duration::from_nanos).with_context(|| format!("{} has no time", path.display()))
+}
+
+/// Finds the folder of a thread of this process.
+fn thread_named(name: &str) -> anyhow::Result<PathBuf> {
+    for entry in fs::read_dir("/proc/self/task")? {
+        let path = entry?.path();
+        if fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+            return Ok(path);
+        }
+    }
+    anyhow::bail!("there is no thread {name}")
 }
 
 /// Keeps this thread on one processor, so that generator and bridge do not share one where there are two.

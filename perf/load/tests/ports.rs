@@ -18,15 +18,18 @@ fn every_kind_of_port_forwards_and_is_counted() {
     assert!(output.status.success(), "{said}");
     let lines: Vec<serde_json::Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let what: Vec<_> = lines.iter().map(|line| (line["kind"].as_str().unwrap(), &line["ip_octets"])).collect();
-    assert_eq!(
-        what,
-        [("packet", 64), ("xdp", 64), ("tun", 64), ("packet", 1400), ("xdp", 1400), ("tun", 1400)]
-            .map(|(kind, octets)| (kind, serde_json::json!(octets)))
-            .iter()
-            .map(|(kind, octets)| (*kind, octets))
-            .collect::<Vec<_>>()
-    );
+    let mut wanted = Vec::new();
+    for size in [64, 1400] {
+        for through in ["bare", "clear", "esp"] {
+            wanted.extend(["packet", "xdp", "tun"].map(|kind| (kind.to_owned(), through.to_owned(), size)));
+        }
+    }
+    let word = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let what: Vec<_> = lines
+        .iter()
+        .map(|line| (word(line, "kind"), word(line, "through"), line["ip_octets"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(what, wanted);
     for line in &lines {
         let figure = |name: &str| line[name].as_f64().unwrap();
         assert_eq!(line["schema"], "hallmark.perf.ports/1");
