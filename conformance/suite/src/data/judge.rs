@@ -95,6 +95,8 @@ pub(super) struct Silence {
     rule: Rule,
     from: Side,
     ok: bool,
+    /// Whether a counter of the subject moved meanwhile.
+    counted: bool,
     expected: String,
     observed: String,
 }
@@ -207,23 +209,24 @@ impl DataScene {
             before.map_err(|why| Stop::Inconclusive(format!("a regular packet before {what}: {why}")))?;
         }
         self.drain(cx);
+        let counted = drops(cx);
         for packet in packets {
             cx.world.inject(0, from, packet.clone())?;
         }
         let mut passed = self.collect(cx, from.other(), QUIET, 0);
+        let counted = counted.zip(drops(cx)).is_some_and(|(before, after)| after > before);
         passed.of(from.other()).retain(|carried| fits(&carried.packet));
         let ok = passed.of(from.other()).is_empty();
         let observed = format!("{what}: {}", passed.describe(from.other()));
         let expected = format!("nothing towards the {}", from.other());
-        let silence = Silence { rule: *rule, from, ok, expected, observed };
+        let silence = Silence { rule: *rule, from, ok, counted, expected, observed };
         if deferred && ok {
             cx.world.note(&format!("{}: believed once the member has registered", silence.observed));
             self.waiting.push(silence);
             return Ok(true);
         }
         let after = if deferred { Ok(()) } else { self.control_passes(cx, from)? };
-        let known = if after.is_ok() { Confidence::WireAndControl } else { Confidence::AbsenceOnly };
-        silence.record(cx, known);
+        silence.record(cx, confidence(after.is_ok(), counted));
         self.works_on(cx, rule, what, after)?;
         Ok(ok)
     }
@@ -246,7 +249,7 @@ impl DataScene {
         }
         for silence in std::mem::take(&mut self.waiting) {
             let alive = self.control_passes(cx, silence.from)?.is_ok();
-            let known = if alive { Confidence::WireAndControl } else { Confidence::AbsenceOnly };
+            let known = confidence(alive, silence.counted);
             silence.record(cx, known);
         }
         Ok(())
@@ -306,6 +309,26 @@ impl Silence {
         let check: CheckResult = self.rule.check(cx).silence(self.ok, self.expected, self.observed, known);
         cx.record(check)
     }
+}
+
+/// Says how well a silence is known.
+const fn confidence(control: bool, counted: bool) -> Confidence {
+    match (control, counted) {
+        (true, true) => Confidence::WireAndCounter,
+        (true, false) => Confidence::WireAndControl,
+        (false, true) => Confidence::CounterOnly,
+        (false, false) => Confidence::AbsenceOnly,
+    }
+}
+
+/// Asks the subject how many packets it has dropped, where it has a console that tells.
+fn drops(cx: &mut Cx<'_>) -> Option<u64> {
+    let status: String = cx.world.command(0, r#"{"cmd":"status"}"#).ok()?;
+    let status: String = status.chars().filter(|c| !c.is_whitespace()).collect();
+    let (_, rest) = status.split_once("\"drops\":{")?;
+    let (counts, _) = rest.split_once('}')?;
+    let counts = counts.split(',').filter_map(|count| count.rsplit_once(':'));
+    counts.map(|(_, count)| count.parse::<u64>().ok()).sum()
 }
 
 /// Looks for exactly one packet on a side that is the same but for its TTL.
