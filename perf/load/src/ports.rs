@@ -312,6 +312,13 @@ fn measure(kind: PortKind, through: Through, size: u16, time: Duration) -> anyho
     };
     let arrived = site.arrived()?.saturating_sub(before);
     ensure!(arrived > 0, "no frame came through the {kind} ports");
+    if let Carrier::Member(bridge) = &mut site.carrier {
+        // What is not done as asked is not worth a figure.
+        let status = bridge.command(&PlaneCommand::Status).map_err(anyhow::Error::msg)?;
+        let counter = if through == Through::Esp { "sealed" } else { "clear_out" };
+        let done = status["totals"][counter]["packets"].as_u64().unwrap_or(0);
+        ensure!(done >= arrived, "the data plane did this to {done} of {arrived} packets only: {counter}");
+    }
     Ok(Figure { elapsed, offered, arrived, cpu })
 }
 
