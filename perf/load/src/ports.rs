@@ -355,7 +355,7 @@ fn generate(port: &mut dyn FramePort, frames: &[Vec<u8>], stop: &AtomicBool) -> 
 /// Moves frames until told to stop and says how much CPU time that took.
 fn carry(lan: &mut dyn FramePort, wan: &mut dyn FramePort, stop: &AtomicBool) -> anyhow::Result<Duration> {
     prefer(1)?;
-    let mut burst: Vec<Vec<u8>> = vec![Vec::with_capacity(usize::from(MTU) + 22); BURST];
+    let mut burst: Vec<Vec<u8>> = (0..BURST).map(|_| Vec::with_capacity(usize::from(MTU) + 22)).collect();
     let mut empty = 0;
     while !stop.load(Ordering::Relaxed) {
         let mut count = 0;
