@@ -107,7 +107,12 @@ impl Window {
         let bottom_low = top_low.wrapping_sub(span);
         let high = if top_low >= span {
             // The window lies within one round.
-            if low >= bottom_low { top_high } else { top_high.checked_add(1)? }
+            if low >= bottom_low {
+                top_high
+            } else {
+                // The high half has 32 bits as well.
+                u64::from(u32::try_from(top_high + 1).ok()?)
+            }
         } else if low >= bottom_low {
             // The window reaches back into the round before.
             top_high.checked_sub(1)?
