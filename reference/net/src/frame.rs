@@ -21,6 +21,7 @@ mod bpf;
 mod checksum;
 mod filter;
 mod interface;
+mod offload;
 mod packet;
 mod ring;
 mod sys;
@@ -94,13 +95,16 @@ pub struct PortSpec {
     pub ring_octets: usize,
     /// The MTU to give to a TUN device; others keep the one that they have.
     pub mtu: Option<u16>,
+    /// Whether hosts on the other end of a veth may hand over large TCP segments, to be cut here, and get such: several
+    /// times the throughput. Octets on the wire of the host are then no longer packets; [`PortKind::Packet`] only.
+    pub offload: bool,
 }
 
 impl PortSpec {
     /// Describes a port with the usual settings.
     #[must_use]
     pub fn new(kind: PortKind, interface: impl Into<String>) -> Self {
-        Self { kind, interface: interface.into(), own_frames: false, ring_octets: 8 << 20, mtu: None }
+        Self { kind, interface: interface.into(), own_frames: false, ring_octets: 8 << 20, mtu: None, offload: false }
     }
 }
 
@@ -117,6 +121,10 @@ pub struct PortCounters {
     pub send_failures: u64,
     /// Received frames longer than the MTU of the interface, each dropped; see [`ADVICE_OFFLOADS`].
     pub too_long: u64,
+    /// Large TCP segments that were cut into packets; the packets count as received.
+    pub large_received: u64,
+    /// Large TCP segments that were sent instead of several packets; the packets count as sent.
+    pub large_sent: u64,
     /// Received frames whose transport checksum was left open by a sender on this host, each completed.
     pub checksums_completed: u64,
 }

@@ -93,7 +93,11 @@ impl Bridge {
     pub fn open(setup: &DataSetup, config: &Config, rng: &Rng, clock: Clock) -> Result<Self, BridgeError> {
         let workers = u16::from(config.workers.max(1));
         let open = |side, port: &PortSetup, mtu| -> Result<Vec<Box<dyn FramePort>>, BridgeError> {
-            let spec = PortSpec { mtu: Some(mtu), ..PortSpec::new(kind(port.kind)?, port.interface.as_str()) };
+            let spec = PortSpec {
+                mtu: Some(mtu),
+                offload: port.offload,
+                ..PortSpec::new(kind(port.kind)?, port.interface.as_str())
+            };
             frame::open_workers(&spec, workers).map_err(|source| BridgeError::Port { side, source })
         };
         let lan = open(Side::Lan, &setup.lan, config.lan_mtu)?;

@@ -75,7 +75,7 @@ impl Line {
 }
 
 fn setup(kind: PortKind, plane: Config) -> DataSetup {
-    let port = |interface: &str| PortSetup { kind, interface: interface.to_owned() };
+    let port = |interface: &str| PortSetup { kind, interface: interface.to_owned(), offload: false };
     DataSetup { plane, lan: port("lan0"), wan: port("wan0") }
 }
 
@@ -177,7 +177,7 @@ fn what_cannot_work_is_refused_with_a_reason() {
     missing.lan.interface = "lan7".to_owned();
     assert!(refusal(&missing).contains("no interface lan7"), "{}", refusal(&missing));
     let mut mixed = setup(PortKind::Packet, Config::default());
-    mixed.lan = PortSetup { kind: PortKind::Tun, interface: "tun0".to_owned() };
+    mixed.lan = PortSetup { kind: PortKind::Tun, interface: "tun0".to_owned(), offload: false };
     assert!(refusal(&mixed).contains("both must be alike"), "{}", refusal(&mixed));
     assert!(refusal(&setup(PortKind::Lab, Config::default())).contains("for the lab"));
 }

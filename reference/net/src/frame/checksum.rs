@@ -22,6 +22,12 @@ pub(crate) fn complete_if_open(frame: &mut [u8]) -> bool {
     u16::from_be_bytes([high, low]) == fold(transport.pseudo) && transport.fill_in(frame)
 }
 
+/// Adds up several stretches of octets, each but the last of even length, and a number, as RFC 1071 does; 0xffff over
+/// octets that hold their own checksum says that it is right.
+pub(super) fn folded(parts: &[&[u8]], more: u64) -> u16 {
+    fold(parts.iter().map(|part| sum(part)).sum::<u64>() + more)
+}
+
 /// Where a segment lies in its frame.
 struct Transport {
     start: usize,

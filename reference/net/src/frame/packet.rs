@@ -1,19 +1,25 @@
 //! AF_PACKET: a memory-mapped ring for receiving, one system call for a burst of frames to send.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use arrayvec::ArrayVec;
 use nix::libc;
 use socket2::{Domain, Socket, Type};
 
 use super::filter::{self, Take};
 use super::interface::{Interface, port_error};
+use super::offload::{self, Large};
 use super::ring::Ring;
 use super::sys::InterfaceRequest;
 use super::{FramePort, PortCounters, PortSpec, checksum, refused, sys};
 use crate::NetError;
 
+/// Octets of the longest frame that stands for several.
+const LARGEST: usize = 14 + 65_535;
+/// Octets of a ring for such frames: a few hundred.
+const LARGE_RING: usize = 32 << 20;
 /// Octets of frames that may wait in the kernel to be sent.
 const SEND_BUFFER: usize = 4 << 20;
 
@@ -56,6 +62,8 @@ pub(super) struct PacketPort {
     counters: PortCounters,
     /// What the kernel has lost, added up: reading the statistics of the socket sets them to zero.
     lost: Cell<u64>,
+    /// A large segment that is being cut, where hosts may hand over such.
+    large: Option<Large>,
 }
 
 impl PacketPort {
@@ -63,14 +71,18 @@ impl PacketPort {
     fn bound(spec: &PortSpec, interface: Interface) -> Result<Self, NetError> {
         // Protocol 0 until bind: no frame of another interface may ever get in.
         let socket = Socket::new(Domain::PACKET, Type::RAW, None).map_err(refused(spec, "opening a socket", ""))?;
-        let ring = Ring::attach(&socket, interface.longest_frame(), spec.ring_octets).map_err(refused(
+        // With its header of 40 octets at least, a large segment never reaches this.
+        let longest = if spec.offload { interface.longest_frame().max(LARGEST) } else { interface.longest_frame() };
+        let octets = if spec.offload { spec.ring_octets.max(LARGE_RING) } else { spec.ring_octets };
+        let ring = Ring::attach(&socket, longest, octets, spec.offload).map_err(refused(
             spec,
             "making the ring",
             " (a smaller ring needs less memory)",
         ))?;
         Self::set_up(&socket, interface).map_err(refused(spec, "setting up the socket", ""))?;
         let name = spec.interface.clone();
-        Ok(Self { socket, ring, name, interface, counters: PortCounters::default(), lost: Cell::new(0) })
+        let large = spec.offload.then(Large::new);
+        Ok(Self { socket, ring, name, interface, counters: PortCounters::default(), lost: Cell::new(0), large })
     }
 
     fn set_up(socket: &Socket, interface: Interface) -> io::Result<()> {
@@ -121,6 +133,24 @@ impl PacketPort {
         attempt().map_err(refused)
     }
 
+    /// Sends the frames at the front that make one large segment, or the first one, and says how many those were.
+    fn send_joined(&mut self, frames: &[&[u8]]) -> io::Result<usize> {
+        let Some(joined) = offload::join(frames) else {
+            let first = frames.first().copied().unwrap_or_default();
+            self.socket.send_vectored(&[IoSlice::new(&[0; offload::HEADER]), IoSlice::new(first)])?;
+            return Ok(1);
+        };
+        let mut parts: ArrayVec<IoSlice<'_>, { offload::PIECES + 2 }> = ArrayVec::new();
+        parts.push(IoSlice::new(&joined.virtio));
+        parts.push(IoSlice::new(&joined.headers));
+        for frame in frames.iter().take(joined.count) {
+            parts.push(IoSlice::new(frame.get(joined.skip..).unwrap_or_default()));
+        }
+        self.socket.send_vectored(&parts)?;
+        self.counters.large_sent += 1;
+        Ok(joined.count)
+    }
+
     fn lost(&self) -> u64 {
         let fresh = sys::option::<libc::tpacket_stats>(&self.socket, libc::SOL_PACKET, libc::PACKET_STATISTICS)
             .map_or(0, |statistics| u64::from(statistics.tp_drops));
@@ -138,10 +168,26 @@ impl AsFd for PacketPort {
 impl FramePort for PacketPort {
     fn receive(&mut self, max: usize, sink: &mut dyn FnMut(&[u8])) -> Result<usize, NetError> {
         let (longest, ethernet) = (self.interface.longest_frame(), self.interface.ethernet);
-        let counters = &mut self.counters;
+        let Self { counters, large, .. } = self;
         let mut given = 0;
-        for _ in 0..max {
+        while given < max {
+            if let Some(piece) = large.as_mut().and_then(Large::cut) {
+                if piece.len() > longest {
+                    counters.too_long += 1;
+                    continue;
+                }
+                counters.received += 1;
+                sink(piece);
+                given += 1;
+                continue;
+            }
             let there = self.ring.take(|slot| {
+                if let Some(large) = large.as_mut().filter(|_| !slot.cut)
+                    && large.take(&slot.virtio, slot.frame)
+                {
+                    counters.large_received += 1;
+                    return;
+                }
                 if slot.cut || slot.frame.len() > longest {
                     counters.too_long += 1;
                     return;
@@ -164,7 +210,8 @@ impl FramePort for PacketPort {
         let mut rest = frames;
         let mut accepted = 0;
         while !rest.is_empty() {
-            match sys::send_burst(&self.socket, rest) {
+            let sent = if self.large.is_some() { self.send_joined(rest) } else { sys::send_burst(&self.socket, rest) };
+            match sent {
                 Ok(taken) => {
                     accepted += taken;
                     rest = rest.get(taken.max(1)..).unwrap_or_default();

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use nix::libc::{self, tpacket2_hdr};
 
+use super::offload::HEADER;
 use super::sys::{self, Mapping};
 
 /// Room before each frame for the VLAN tag that the kernel took out of it.
@@ -27,6 +28,8 @@ pub(super) struct Ring {
     slot: usize,
     slots: usize,
     next: usize,
+    /// Whether a virtio-net header lies in front of each frame.
+    virtio: bool,
 }
 
 /// A frame in its slot.
@@ -37,18 +40,23 @@ pub(super) struct Slot<'a> {
     pub(super) checksum_open: bool,
     /// Whether the frame was longer than its slot.
     pub(super) cut: bool,
+    /// The virtio-net header; zero where frames have none.
+    pub(super) virtio: [u8; HEADER],
 }
 
 impl Ring {
-    /// Gives a packet socket a ring of about `octets` for frames of at most `longest` octets. To be done before the
-    /// socket is bound.
-    pub(super) fn attach(socket: impl AsFd, longest: usize, octets: usize) -> io::Result<Self> {
+    /// Gives a packet socket a ring of about `octets` for frames of at most `longest` octets, with a virtio-net header
+    /// in front of each if asked for. To be done before the socket is bound.
+    pub(super) fn attach(socket: impl AsFd, longest: usize, octets: usize, virtio: bool) -> io::Result<Self> {
         let slot = (longest + OVERHEAD).next_power_of_two().max(2048);
         let block = BLOCK.max(slot);
         let blocks = (octets / block).max(1);
         let slots = blocks * (block / slot);
         sys::set_option(&socket, libc::SOL_PACKET, libc::PACKET_VERSION, &1_i32)?;
         sys::set_option(&socket, libc::SOL_PACKET, libc::PACKET_RESERVE, &TAG)?;
+        if virtio {
+            sys::set_option(&socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1_i32)?;
+        }
         let request = libc::tpacket_req {
             tp_block_size: number(block)?,
             tp_block_nr: number(blocks)?,
@@ -58,7 +66,7 @@ impl Ring {
         sys::set_option(&socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         // Both sizes are powers of two, so slots follow each other without gaps at the ends of blocks.
         let memory = Mapping::of(&socket, block * blocks, 0)?;
-        Ok(Self { memory, slot, slots, next: 0 })
+        Ok(Self { memory, slot, slots, next: 0, virtio })
     }
 
     /// Shows the next frame to `use_it` and gives its slot back. Says whether there was one.
@@ -80,6 +88,14 @@ impl Ring {
         let room = if tagged { TAG as usize } else { 0 };
         let start = base + usize::from(mac).saturating_sub(room);
         let fits = usize::from(mac) >= room && usize::from(mac) + kept <= self.slot;
+        let mut virtio = [0; HEADER];
+        if self.virtio && usize::from(mac) >= HEADER {
+            // SAFETY: the slot is ours until it is given back below; the borrow ends before the next one begins.
+            let header = unsafe { self.memory.octets(base + usize::from(mac) - HEADER, HEADER) };
+            if let Some(header) = header {
+                virtio.copy_from_slice(header);
+            }
+        }
         // SAFETY: the status says that the slot is ours until it is given back below, and `fits` keeps inside it.
         let frame = unsafe { self.memory.octets(start, kept + room) };
         if let Some(frame) = frame.filter(|_| fits) {
@@ -87,7 +103,7 @@ impl Ring {
                 put_tag_back(frame, protocol, tag);
             }
             let checksum_open = flags & libc::TP_STATUS_CSUMNOTREADY != 0;
-            use_it(Slot { frame, checksum_open, cut: on_wire as usize > kept });
+            use_it(Slot { frame, checksum_open, cut: on_wire as usize > kept, virtio });
         }
         if let Some(status) = self.memory.word(base) {
             status.store(libc::TP_STATUS_KERNEL, Ordering::Release);

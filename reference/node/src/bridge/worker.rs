@@ -55,6 +55,8 @@ impl Counters {
             "kernel_drops": counters.kernel_drops,
             "send_failures": counters.send_failures,
             "too_long": counters.too_long,
+            "large_received": counters.large_received,
+            "large_sent": counters.large_sent,
             "checksums_completed": counters.checksums_completed,
             "other_frames": own.other_frames,
             "no_buffer": own.no_buffer,

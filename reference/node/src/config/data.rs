@@ -28,6 +28,8 @@ pub struct PortSetup {
     pub kind: PortKind,
     /// The interface; empty for [`PortKind::Lab`].
     pub interface: String,
+    /// Whether hosts may hand over large TCP segments.
+    pub offload: bool,
 }
 
 /// Says what carries the packets of a port.
@@ -115,13 +117,15 @@ struct PlaneLimitsTable {
     captured: Option<usize>,
 }
 
-/// `lan = { kind = .., interface = .. }`
+/// `lan = { kind = .., interface = .., offload = .. }`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PortTable {
     kind: PortName,
     #[serde(default)]
     interface: String,
+    #[serde(default)]
+    offload: bool,
 }
 
 type Mapped<T> = Result<T, Mistake>;
@@ -278,8 +282,8 @@ fn backend(name: Option<BackendName>, usual: Backend) -> Mapped<Backend> {
 }
 
 fn port(key: &str, table: Option<PortTable>) -> Mapped<PortSetup> {
-    let Some(PortTable { kind: PortName(kind), interface }) = table else {
-        return Ok(PortSetup { kind: PortKind::Lab, interface: String::new() });
+    let Some(PortTable { kind: PortName(kind), interface, offload }) = table else {
+        return Ok(PortSetup { kind: PortKind::Lab, interface: String::new(), offload: false });
     };
     let told = |problem: &str| Err(Mistake::new(format!("data.{key}"), problem));
     match kind {
@@ -289,6 +293,7 @@ fn port(key: &str, table: Option<PortTable>) -> Mapped<PortSetup> {
         }
         // IFNAMSIZ of the kernel, with its final zero.
         _ if interface.len() > 15 => told("the name of an interface has at most 15 characters"),
-        _ => Ok(PortSetup { kind, interface }),
+        _ if offload && kind != PortKind::Packet => told("`offload` goes with `kind = \"packet\"` only"),
+        _ => Ok(PortSetup { kind, interface, offload }),
     }
 }
