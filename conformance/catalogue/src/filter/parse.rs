@@ -51,8 +51,14 @@ fn operators(text: &str) -> usize {
     let signs = text.chars().filter(|c| matches!(c, '|' | '+' | '&')).count();
     let is_word = |word: &&str| ["and", "or"].iter().any(|known| word.eq_ignore_ascii_case(known));
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(is_word).count();
-    let minus =
-        text.matches('-').count().min(text.split([' ', '\t', '\n', ')']).filter(|w| w.starts_with('-')).count());
+    let mut minus = 0;
+    let (mut before, mut apart) = (' ', false);
+    for c in text.chars() {
+        // In a list of ids a sign behind a comma is the beginning of a pattern, however it is spaced.
+        minus += usize::from(c == '-' && (apart || before == ')') && !matches!(before, ',' | '('));
+        apart = c.is_whitespace();
+        before = if apart { before } else { c };
+    }
     signs + words + minus
 }
 

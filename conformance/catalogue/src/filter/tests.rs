@@ -125,6 +125,9 @@ fn faults_say_what_where_and_what_was_probably_meant() {
     let long = format!("{}A", "A|".repeat(250));
     let longest = Filter::parse(&long).expect("a long chain reads");
     assert!(!longest.matches(&PUSH, &Context::default()) && longest.to_string().len() > long.len());
+    // What reads must print as what reads: a comma is printed with a space behind it.
+    let patterns = Filter::parse(&format!("id(A{})", ",-P1-001".repeat(1_000))).expect("patterns are no operators");
+    assert!(Filter::parse(&patterns.to_string()).is_ok());
     let ids: Vec<String> = (0..5_000).map(|n| format!("A-{n:03}")).collect();
     assert!(Filter::parse(&format!("id({})", ids.join(", "))).is_ok());
 }
