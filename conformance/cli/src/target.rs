@@ -22,6 +22,8 @@ use crate::switches;
 
 /// How much faster than real time a reference process lives.
 const PROCESS_CLOCK_RATE: f64 = 20.0;
+/// The same where traffic is judged: a second of patience has to be longer than a busy host takes for a packet.
+const NAMESPACE_CLOCK_RATE: f64 = 10.0;
 /// The GDOI port on loopback: 848 would need privileges.
 const LOOPBACK_PORT: u16 = 10_848;
 
@@ -194,7 +196,7 @@ impl TargetArgs {
                 }
                 let addressing = Addressing::Loopback { port: self.port };
                 // The subjects mostly wait, but a fast clock makes every delay of the host a long one.
-                let jobs = cores * 8;
+                let jobs = if self.target == Target::Namespace { cores * 4 } else { cores * 8 };
                 let wires = (self.target == Target::Namespace).then(|| wires(jobs)).transpose()?;
                 let serial = some_network()?;
                 Ok(Bench {
@@ -262,7 +264,8 @@ impl TargetArgs {
 
     fn rate(&self) -> Done<f64> {
         let rate = match (&self.target, self.clock_rate) {
-            (Target::Process | Target::Namespace, None) => PROCESS_CLOCK_RATE,
+            (Target::Process, None) => PROCESS_CLOCK_RATE,
+            (Target::Namespace, None) => NAMESPACE_CLOCK_RATE,
             (_, None) => 1.0,
             (Target::Lab | Target::Device(_), Some(_)) => {
                 return Err(Failure::usage("--clock-rate is for processes: a lab has virtual time, a device its own"));
