@@ -486,6 +486,15 @@ impl<L: Launcher> World for SocketWorld<'_, L> {
         self.carried.get_mut(&side)?.pop_front()
     }
 
+    fn step_wall(&mut self, subject: u8, seconds: i64) -> Result<(), Unavailable> {
+        let answer = self.command(subject, &format!("{{\"cmd\":\"step-wall\",\"secs\":{seconds}}}"))?;
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+        if answer.get("ok").and_then(serde_json::Value::as_bool) == Some(true) {
+            return Ok(());
+        }
+        Err(Unavailable::NotHere("the subject does not let its wall clock be set from the console".to_owned()))
+    }
+
     fn rng(&mut self) -> &mut Rng {
         &mut self.rng
     }
