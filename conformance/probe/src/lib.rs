@@ -75,6 +75,12 @@
 //! | wrong header length | `Tamper::wire(\|d\| octets::set_length(d, 27))` |
 //! | low-exponent forgery | `Tamper::none().sign_block(\|digest, len\| rsa_block::short_padding(HashAlg::Sha256, digest, len))` |
 //!
+//! # Traffic
+//!
+//! [`data`] is for the data plane: packets in clear, ESP as another member of the group sends it with the keys that
+//! [`ProbeKs`] has handed out, and what the subject sent, opened and looked at. `world.inject` and `world.carried` move
+//! packets in and out of the subject's ports.
+//!
 //! # Time
 //!
 //! Only waiting lets time pass. A probe waits `script.patience` for an answer (sending the message again after 3 s as a

@@ -1,7 +1,8 @@
 //! The conformance cases, in modules named after what they judge.
 //!
 //! A case is a function over [`Cx`]: it starts its subject from a [`setup`], talks to it through the scripted peers of
-//! `hallmark-probe`, and writes checks and controls into its book. [`all`] lists every case.
+//! `hallmark-probe`, and writes checks and controls into its book. [`scene`] has the usual beginning and end of a case
+//! about key management, [`data`] the kit of cases about traffic. [`all`] lists every case.
 
 pub mod cases;
 pub mod cx;
