@@ -348,7 +348,7 @@ impl Datapath {
             let of_slot = |past_end: bool| {
                 self.sas.list.iter().enumerate().filter(move |(_, live)| {
                     usize::from(live.slot) == slot
-                        && live.sa.direction != SaDirection::ReceiveOnly
+                        && (live.sa.direction != SaDirection::ReceiveOnly || behaviour.has(Defect::SendsWithoutSid))
                         && (past_end || live.is_alive(now.mono))
                         && (behaviour.has(Defect::NewSaTooEarly) || live.sa.activates <= now.mono)
                 })

@@ -394,7 +394,9 @@ impl Datapath {
     pub(crate) fn report(&mut self, now: Now, sa: u16, reason: Reason, outside: &Outside) {
         let &Outside { spi, sequence, src, dst } = outside;
         let behaviour = &self.config.behaviour;
-        let silent = behaviour.has(Defect::MacErrorUncounted) && reason == Reason::BadIcv;
+        // REQ ESP-012: a dummy is no error.
+        let silent = behaviour.has(Defect::MacErrorUncounted) && reason == Reason::BadIcv
+            || reason == Reason::Dummy && !behaviour.has(Defect::DummyIsAnError);
         if let Some(live) = self.sas.get_mut(sa).filter(|_| !silent) {
             live.counts.receive_errors += 1;
             match reason {
@@ -422,8 +424,7 @@ impl Datapath {
             Reason::AddressMismatch => EventKind::AddressMismatch { spi, src, dst, sequence },
             Reason::SelectorMismatch => EventKind::SelectorMismatch { spi, src, dst, sequence },
             Reason::Expired => EventKind::InvalidSpi { spi, src, dst },
-            // A dummy is no error (ESP-012); times have an event of their own.
-            Reason::Dummy if !behaviour.has(Defect::DummyIsAnError) => return,
+            // Times have an event of their own.
             Reason::TbarTooOld | Reason::TbarTooNew | Reason::D3pTooOld | Reason::D3pTooNew => {
                 EventKind::ReplayError { spi, src, dst, sequence }
             }

@@ -310,7 +310,8 @@ impl Datapath {
         }
         shared.key.seal_batch(&mut jobs);
         drop(jobs);
-        live.counts.sealed.packets += sealed;
+        let counted = if behaviour.has(Defect::CountersTwice) { 2 * sealed } else { sealed };
+        live.counts.sealed.packets += counted;
         live.counts.sealed.octets += octets as u64;
         self.totals.sealed.packets += sealed;
         self.totals.sealed.octets += octets as u64;

@@ -3,7 +3,7 @@
 //! Events never allocate, wait in a bounded queue and are rate-limited for each kind: those that are left out are
 //! counted and the count travels with the next event of the kind. Names of log lines are those of getvpn.md §7.2-7.3.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -181,6 +181,26 @@ impl EventKind {
     /// Counts the kinds.
     pub(crate) const COUNT: usize = 16;
 
+    /// The names of the log lines in the order of the kinds.
+    const MNEMONICS: [&'static str; Self::COUNT] = [
+        "RECVD_PKT_INV_SPI",
+        "RECVD_PKT_NOT_IPSEC",
+        "RECVD_PKT_MAC_ERR",
+        "PKT_REPLAY_ERR",
+        "TIMEBASED_REPLAY_FAILED",
+        "RECVD_PKT_REFUSED",
+        "RECVD_PKT_ADDR_MISMATCH",
+        "RECVD_PKT_NOT_IN_POLICY",
+        "RECVD_PKT_ECN_UNUSED",
+        "SA_SEQUENCE_EXHAUSTED",
+        "SENDER_IDS_EXHAUSTED",
+        "PMTU_LEARNED",
+        "FRAGMENT_FLOOD",
+        "NO_USABLE_SA",
+        "GM_RECOVERY_REGISTRATION",
+        "SA_REFUSED",
+    ];
+
     /// Gives the position of the kind.
     pub(crate) const fn index(&self) -> usize {
         match self {
@@ -206,24 +226,8 @@ impl EventKind {
     /// Gives the name of the log line.
     #[must_use]
     pub const fn mnemonic(&self) -> &'static str {
-        match self {
-            Self::InvalidSpi { .. } => "RECVD_PKT_INV_SPI",
-            Self::NotIpsec { .. } => "RECVD_PKT_NOT_IPSEC",
-            Self::MacError { .. } => "RECVD_PKT_MAC_ERR",
-            Self::ReplayError { .. } => "PKT_REPLAY_ERR",
-            Self::TimeReplay { .. } => "TIMEBASED_REPLAY_FAILED",
-            Self::Refused { .. } => "RECVD_PKT_REFUSED",
-            Self::AddressMismatch { .. } => "RECVD_PKT_ADDR_MISMATCH",
-            Self::SelectorMismatch { .. } => "RECVD_PKT_NOT_IN_POLICY",
-            Self::EcnUnused { .. } => "RECVD_PKT_ECN_UNUSED",
-            Self::SequenceExhausted { .. } => "SA_SEQUENCE_EXHAUSTED",
-            Self::SenderIdsExhausted { .. } => "SENDER_IDS_EXHAUSTED",
-            Self::PmtuLearned { .. } => "PMTU_LEARNED",
-            Self::FragmentFlood { .. } => "FRAGMENT_FLOOD",
-            Self::NoUsableSa { .. } => "NO_USABLE_SA",
-            Self::Recovery { .. } => "GM_RECOVERY_REGISTRATION",
-            Self::SaRefused { .. } => "SA_REFUSED",
-        }
+        // Positions are below the count of kinds.
+        Self::MNEMONICS[self.index()]
     }
 
     /// Gives the severity of the log line, as syslog numbers it.
@@ -300,7 +304,7 @@ pub(crate) struct EventQueue {
     interval: Duration,
     next_at: [Instant; EventKind::COUNT],
     suppressed: [u64; EventKind::COUNT],
-    total: u64,
+    totals: [u64; EventKind::COUNT],
     lost: u64,
 }
 
@@ -312,7 +316,7 @@ impl EventQueue {
             interval,
             next_at: [Instant::ZERO; EventKind::COUNT],
             suppressed: [0; EventKind::COUNT],
-            total: 0,
+            totals: [0; EventKind::COUNT],
             lost: 0,
         }
     }
@@ -320,7 +324,9 @@ impl EventQueue {
     /// Queues an event, or counts it when one of its kind was queued a moment ago or the queue is full.
     pub(crate) fn push(&mut self, now: Instant, kind: EventKind) {
         let index = kind.index();
-        self.total += 1;
+        if let Some(total) = self.totals.get_mut(index) {
+            *total += 1;
+        }
         let (Some(next_at), Some(suppressed)) = (self.next_at.get_mut(index), self.suppressed.get_mut(index)) else {
             return;
         };
@@ -350,8 +356,13 @@ impl EventQueue {
     }
 
     /// Gives how many events there were, and how many of them found the queue full.
-    pub(crate) const fn totals(&self) -> (u64, u64) {
-        (self.total, self.lost)
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.totals.iter().sum(), self.lost)
+    }
+
+    /// Gives how many there were of each kind, by the name of its log line, with those that were left out.
+    pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
+        EventKind::MNEMONICS.into_iter().zip(self.totals).filter(|(_, total)| *total > 0).collect()
     }
 }
 
@@ -374,6 +385,9 @@ mod tests {
         let kinds: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|e| (e.kind, e.suppressed)).collect();
         assert_eq!(kinds, [(spi(0), 0), (EventKind::SequenceExhausted { spi: 9 }, 0), (spi(7), 4)]);
         assert_eq!(queue.totals(), (7, 0));
+        let names = queue.by_name();
+        assert_eq!(names.get("GM_RECOVERY_REGISTRATION"), Some(&6));
+        assert_eq!((names.get("SA_SEQUENCE_EXHAUSTED"), names.len()), (Some(&1), 2));
     }
 
     #[test]

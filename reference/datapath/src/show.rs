@@ -41,6 +41,7 @@ impl Datapath {
             flows: self.flows.status(FLOWS),
             checkpoints: self.checkpoint_status(),
             events: self.events.totals(),
+            reports: self.events.by_name(),
         }
     }
 

@@ -50,6 +50,9 @@ pub struct Status {
     pub checkpoints: BTreeMap<&'static str, CheckpointStatus>,
     /// Events so far, and how many of them found the queue full.
     pub events: (u64, u64),
+    /// Events by the name of their log line, with those that were left out of the log; names that never occurred are
+    /// left out.
+    pub reports: BTreeMap<&'static str, u64>,
 }
 
 /// Counts packets and octets.

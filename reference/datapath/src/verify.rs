@@ -3,7 +3,7 @@
 use hallmark_core::Now;
 use hallmark_crypto::esp::{TrailerError, trailer};
 
-use crate::behaviour::{Defect, Variant};
+use crate::behaviour::Defect;
 use crate::classifier::{FlowKey, addresses};
 use crate::config::Ttl;
 use crate::datapath::Datapath;
@@ -88,9 +88,7 @@ impl Datapath {
         let from = esp_at + transform.header_len();
         let to = ip.len().saturating_sub(transform.icv_len());
         let plain = ip.get(from..to).ok_or(Reason::TooShort)?;
-        let checks = self.config.check_padding
-            && !behaviour.has(Defect::PadOctetsAccepted)
-            && !behaviour.varies(Variant::PaddingUnchecked);
+        let checks = self.config.check_padding && !behaviour.has(Defect::PadOctetsAccepted);
         let (payload_len, next) = match trailer::parse(plain, checks) {
             Ok(parsed) => parsed,
             Err(TrailerError::PadLength) => {

@@ -26,7 +26,7 @@ macro_rules! receive_defects {
             DummyForwarded => "dp_dummy_forwarded", "ESP-012",
                 "Forwards what dummy packets hold.";
             DummyIsAnError => "dp_dummy_is_an_error", "ESP-012",
-                "Reports dummy packets as errors and leaves the window as it was.";
+                "Counts and reports dummy packets as errors.";
             NextHeaderMismatchAccepted => "dp_next_header_mismatch_accepted", "ESP-055",
                 "Forwards packets whose next header is not the version of what they hold.";
             InnerLengthAccepted => "dp_inner_length_accepted", "ESP-055",
@@ -168,8 +168,6 @@ macro_rules! receive_variants {
             $($before)*
             TbarEdgeExclusive => "dp_tbar_edge_exclusive", "getvpn.md 4.2",
                 "Refuses stamps that lie exactly on the edge of the window.";
-            PaddingUnchecked => "dp_padding_unchecked", "ESP-010",
-                "Does not look at padding octets.";
             LargerWindow => "dp_larger_window", "ESP-056",
                 "Uses a replay window of 1024 where the policy asks for less.";
             QuietSelectors => "dp_quiet_about_unknown_spi", "getvpn.md 7.3",
