@@ -50,7 +50,13 @@ mod ks_push;
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
     gm_data::failclose::CASES,
+    gm_data::headers::CASES,
+    gm_data::malformed::CASES,
+    gm_data::multicast::CASES,
+    gm_data::opening::CASES,
     gm_data::policy::CASES,
+    gm_data::protect::CASES,
+    gm_data::transforms::CASES,
     gm_phase1::answers::CASES,
     gm_phase1::certificates::CASES,
     gm_phase1::dpd::CASES,

@@ -133,7 +133,12 @@ impl Sender {
         if forge.seq.is_none() {
             self.seq = self.seq.wrapping_add(1);
         }
-        outer(inner, esp, forge)
+        let packet = outer(inner, esp, forge)?;
+        match (self.transport, ip::Ipv4Packet::decode(inner)) {
+            // The header is the packet's own.
+            (true, Ok(own)) => Ok(Clear { ident: own.header.ident, options: own.header.options, ..packet }),
+            _ => Ok(packet),
+        }
     }
 
     /// Draws the IV of the next packet: a count behind the sender id for counter modes, random otherwise.
