@@ -252,6 +252,25 @@ impl DataScene {
         Ok(self.collect(cx, from.other(), PATIENCE, 1))
     }
 
+    /// Lets packets arrive at a port, one right after the other, and gives everything that comes of them: until `enough`
+    /// has come and a little longer, or for the time that a packet may take.
+    ///
+    /// # Errors
+    /// As the world says.
+    pub fn pass_until(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: Side,
+        packets: &[Vec<u8>],
+        enough: &dyn Fn(&Passed) -> bool,
+    ) -> Flow<Passed> {
+        self.drain(cx);
+        for packet in packets {
+            cx.world.inject(0, from, packet.clone())?;
+        }
+        Ok(self.collect_until(cx, from.other(), PATIENCE, enough))
+    }
+
     /// Sends a packet from the LAN and gives everything that comes of it.
     ///
     /// # Errors
@@ -295,15 +314,28 @@ impl DataScene {
     /// Waits for what leaves the ports: until enough packets have come on one side and a little longer, or for all of
     /// the time.
     fn collect(&mut self, cx: &mut Cx<'_>, side: Side, within: Duration, enough: usize) -> Passed {
+        self.collect_until(cx, side, within, &|passed| enough > 0 && passed.packets(side).len() >= enough)
+    }
+
+    /// Waits for what leaves the ports: until there is enough on one side and a little longer, or for all of the time.
+    fn collect_until(
+        &mut self,
+        cx: &mut Cx<'_>,
+        side: Side,
+        within: Duration,
+        enough: &dyn Fn(&Passed) -> bool,
+    ) -> Passed {
+        let mut lingers = false;
         let mut passed = Passed::default();
         let mut deadline = cx.world.now() + within;
         while let Some(carried) = cx.world.carried(0, side, deadline) {
             // Dummy packets may come at any time, and hold nothing.
-            let dummy = self.take_in(side, &carried);
-            if !dummy {
-                passed.of(side).push(carried);
+            if self.take_in(side, &carried) {
+                continue;
             }
-            if !dummy && passed.of(side).len() == enough {
+            passed.of(side).push(carried);
+            if !lingers && enough(&passed) {
+                lingers = true;
                 deadline = cx.world.now() + LINGER;
             }
         }

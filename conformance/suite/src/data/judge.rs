@@ -142,6 +142,26 @@ impl DataScene {
         came.map_err(|_| Stop::Judged)
     }
 
+    /// Lets packets arrive from the WAN, one right after the other, of which together exactly the inner packet must
+    /// leave the LAN: the fragments of an ESP packet. Gives the packet as it left.
+    ///
+    /// # Errors
+    /// `Judged` when it does not.
+    pub fn expect_joined(
+        &mut self,
+        cx: &mut Cx<'_>,
+        rule: &Rule,
+        what: &str,
+        pieces: &[Vec<u8>],
+        inner: &[u8],
+    ) -> Flow<Vec<u8>> {
+        let passed = self.pass_all(cx, Side::Wan, pieces)?;
+        let came = one_like(&passed, Side::Lan, inner);
+        let observed = format!("{what}: {}", came.as_ref().err().map_or("it came", String::as_str));
+        rule.judge(cx, came.is_ok(), "the inner packet towards the LAN", observed);
+        came.map_err(|_| Stop::Judged)
+    }
+
     /// Seals a packet as the other member does, and goes on as [`DataScene::expect_inner`].
     ///
     /// # Errors
