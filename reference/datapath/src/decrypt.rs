@@ -138,7 +138,7 @@ impl Datapath {
                 if let Some(place) = batch.packets.get_mut(index) {
                     place.drop_for(reason);
                 }
-                if reason == Reason::FragmentTooLong && self.config.behaviour.has(Defect::ReassemblyTooLongAccepted) {
+                if reason == Reason::FragmentTooLong && self.config.behaviour.has(Defect::ReassemblyTooLongStops) {
                     self.deaf = true;
                 }
                 why = reason;

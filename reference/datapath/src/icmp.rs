@@ -137,7 +137,7 @@ fn forbidden(problem: Problem, link: &[u8], key: &FlowKey, behaviour: &Behaviour
     };
     // Path MTU discovery works for IPv6 multicast too (RFC 4443 §2.4 e.3): the answer goes to the one sender.
     let too_big_v6 = !key.version4 && matches!(problem, Problem::TooBig { .. });
-    let group = to_group || key.dst_addr().is_multicast();
+    let group = (to_group || key.dst_addr().is_multicast()) && !behaviour.has(Defect::IcmpForGroups);
     let class_e = |number: u128| key.version4 && number >> 28 == 0xf;
     key.fragment
         || bad_source

@@ -21,7 +21,9 @@ pub fn fitting(inner_max: usize, version4: bool) -> u16 {
 /// Nothing is inserted where no size is announced, nothing is raised, and a packet whose options cannot be read is left
 /// alone.
 pub fn clamp(ip: &mut [u8], max: u16, behaviour: &Behaviour) -> bool {
-    let Some(at) = announced_at(ip, behaviour) else { return false };
+    let Some(at) = announced_at(ip, behaviour) else {
+        return behaviour.has(Defect::MssInserted) && insert(ip, max);
+    };
     let Some(field) = ip.get(at.value..).and_then(|rest| rest.first_chunk::<2>()) else { return false };
     let old = u16::from_be_bytes(*field);
     // REQ ESP-087
@@ -72,6 +74,44 @@ fn announced_at(ip: &[u8], behaviour: &Behaviour) -> Option<Places> {
             [_, size, ..] => options = options.get(usize::from(*size).max(2)..)?,
         }
     }
+}
+
+/// Tells whether the options of a segment hold one that claims a length of 0: what only a defect asks.
+pub(crate) fn has_option_of_length_0(ip: &[u8]) -> bool {
+    let Some(mut options) = options_at(ip).and_then(|options| ip.get(options)) else { return false };
+    loop {
+        match options {
+            [1, rest @ ..] => options = rest,
+            [kind, 0, ..] if *kind > 1 => return true,
+            [kind, size, ..] if *kind > 1 => options = options.get(usize::from(*size)..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+}
+
+/// Writes an option over four octets of padding in a SYN that announces no size: what only a defect does.
+fn insert(ip: &mut [u8], max: u16) -> bool {
+    let Some(options) = options_at(ip) else { return false };
+    let segment = options.start - TCP_LEN;
+    let is_syn = ip.get(segment + 13).is_some_and(|flags| flags & SYN != 0);
+    let padding = ip.get(options.clone()).filter(|_| is_syn).and_then(|options| options.first_chunk::<4>());
+    let Some(sum) = ip.get(segment + 16..).and_then(|rest| rest.first_chunk::<2>()) else { return false };
+    if padding != Some(&[1; 4]) {
+        return false;
+    }
+    let sum = adjusted(u16::from_be_bytes(*sum), 0x0101, 0x0204, false);
+    write(ip, segment + 16, adjusted(sum, 0x0101, max, false));
+    write(ip, options.start, 0x0204);
+    write(ip, options.start + 2, max);
+    true
+}
+
+/// Finds the options of a TCP segment that shows its header.
+fn options_at(ip: &[u8]) -> Option<std::ops::Range<usize>> {
+    let header = Header::parse(ip).filter(|header| header.protocol == protocol::TCP && !header.is_later_piece())?;
+    let segment = ip.get(header.payload_at..header.len)?;
+    let end = usize::from(segment.first_chunk::<TCP_LEN>()?[12] >> 4) * 4;
+    (TCP_LEN..=segment.len()).contains(&end).then(|| header.payload_at + TCP_LEN..header.payload_at + end)
 }
 
 /// Corrects a checksum for a 16-bit field that changes (RFC 1624); a field at an odd place counts with its octets
@@ -197,6 +237,10 @@ mod tests {
         assert_eq!(run(Defect::MssOnNonSyn, &v4(0x10, &[2, 4, 0x05, 0xb4])), (true, true, 0x7e));
         assert_eq!(run(Defect::MssRaised, &v4(0x02, &[2, 4, 0x02, 0x00])), (true, true, 0x7e));
         assert_eq!(run(Defect::MssChecksumBroken, &v4(0x02, &[2, 4, 0x05, 0xb4])), (true, false, 0x7e));
+        assert_eq!(run(Defect::MssInserted, &v4(0x02, &[1, 1, 1, 1])), (true, true, 0x7e));
+        assert_eq!(run(Defect::MssInserted, &v4(0x10, &[1, 1, 1, 1])), (false, true, 1));
+        assert!(has_option_of_length_0(&v4(0x02, &[1, 3, 0, 4])));
+        assert!(!has_option_of_length_0(&v4(0x02, &[3, 3, 7, 1, 2, 4, 0, 0])));
     }
 
     proptest! {

@@ -297,7 +297,8 @@ impl PathMtus {
         let version4 = report.dst.is_ipv4();
         // REQ ESP-084
         let accepted = if version4 { self.config.learn } else { self.config.learn_v6 };
-        if !accepted || behaviour.has(Defect::PtbIgnored) || behaviour.varies(Variant::PtbNotLearned) {
+        let accepted = accepted || behaviour.has(Defect::PtbSwitchIgnored);
+        if !accepted || behaviour.varies(Variant::PtbNotLearned) {
             return Learned::default();
         }
         // REQ ESP-086: the error names a packet that this member has sent.
@@ -309,6 +310,9 @@ impl PathMtus {
             return Learned::default();
         }
         let consume = !behaviour.has(Defect::PtbForwardedToo);
+        if behaviour.has(Defect::PtbIgnored) {
+            return Learned { lowered: None, consume };
+        }
         let Some(mtu) = self.believable(report, version4, behaviour) else {
             return Learned { lowered: None, consume };
         };

@@ -125,6 +125,7 @@ impl Datapath {
             return;
         }
         let behaviour = &self.config.behaviour;
+        self.deaf |= behaviour.has(Defect::MssOptionLengthStops) && mss::has_option_of_length_0(packet.ip());
         if behaviour.has(Defect::MssNotClamped) || behaviour.has(Defect::MssOutboundOnly) && from == Side::Wan {
             return;
         }

@@ -74,7 +74,10 @@ pub(crate) fn before<'a>(
     let least = dress.transform.pad_len(payload_len);
     let pad = match () {
         () if behaviour.has(Defect::PaddingBlockMore) => least + align,
-        () if behaviour.varies(Variant::PaddingOneBlockMore) && sequence.is_multiple_of(8) => least + align,
+        // Never so much that a packet that was just small enough fits no longer.
+        () if behaviour.varies(Variant::PaddingOneBlockMore) && sequence.is_multiple_of(8) && payload_len < 512 => {
+            least + align
+        }
         () if behaviour.has(Defect::PaddingMisaligned) && align == 4 => 0,
         () => least,
     };

@@ -161,7 +161,7 @@ macro_rules! send_variants {
             IvCountsFromMiddle => "dp_iv_counts_from_middle", "RFC 6054",
                 "Starts the counter of its initialisation vectors in the middle of its space.";
             PaddingOneBlockMore => "dp_pads_one_block_more", "ESP-009",
-                "Adds one block of padding more than is needed to every eighth packet.";
+                "Adds one block of padding more than is needed to every eighth packet of fewer than 512 octets.";
             DummyPackets => "dp_dummy_packets", "ESP-013",
                 "Sends a dummy packet (next header 59) behind every sixteenth protected packet.";
             OuterFlowLabelSet => "dp_outer_flow_label_set", "RFC 4301",

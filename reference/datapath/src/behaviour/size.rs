@@ -17,6 +17,10 @@ macro_rules! size_defects {
                 "Changes the segment size without correcting the TCP checksum.";
             MssOutboundOnly => "dp_mss_outbound_only", "PMTU-006",
                 "Limits the segment size only towards the WAN.";
+            MssInserted => "dp_mss_inserted", "ESP-087",
+                "Writes a segment size over the padding of a SYN that announces none.";
+            MssOptionLengthStops => "dp_mss_option_length_stops", "ESP-087",
+                "Stops forwarding for good at a TCP option of length 0.";
             MssForgetsOverhead => "dp_mss_forgets_overhead", "ESP-087",
                 "Computes the segment size from the MTU without the ESP overhead.";
             // fragments before encryption
@@ -77,6 +81,8 @@ macro_rules! size_defects {
                 "Announces less than 1280 octets for IPv6.";
             IcmpForErrors => "dp_icmp_for_errors", "RFC 1122",
                 "Sends ICMP errors about ICMP errors.";
+            IcmpForGroups => "dp_icmp_for_groups", "RFC 1122",
+                "Sends ICMP errors about packets to multicast groups.";
             TimeExceededMissing => "dp_time_exceeded_missing", "DP-004",
                 "Drops packets whose TTL has run out without a word to the sender.";
             // reassembly
@@ -86,6 +92,8 @@ macro_rules! size_defects {
                 "Lets overlapping fragments overwrite each other.";
             Ipv6OverlapAccepted => "dp_ipv6_overlap_accepted", "ESP-075",
                 "Joins overlapping IPv6 fragments.";
+            ReassemblyEndsIgnored => "dp_reassembly_ends_ignored", "ESP-077",
+                "Joins fragments that contradict each other about the end of the packet.";
             ReassemblyNoTimeout => "dp_reassembly_no_timeout", "ESP-074",
                 "Keeps unfinished packets for ever.";
             ReassemblyDuplicateKills => "dp_reassembly_duplicate_kills", "ESP-077",
@@ -102,7 +110,7 @@ macro_rules! size_defects {
                 "Keeps fragments of any number of packets.";
             ReassemblyLimitStops => "dp_reassembly_limit_stops", "ESP-079",
                 "Joins nothing any more once its room for fragments has been full.";
-            ReassemblyTooLongAccepted => "dp_reassembly_too_long_stops", "ESP-073",
+            ReassemblyTooLongStops => "dp_reassembly_too_long_stops", "ESP-073",
                 "Stops forwarding for good when fragments reach past 65535 octets.";
             ReassemblyEcnLost => "dp_reassembly_ecn_lost", "ESP-078",
                 "Takes the ECN field of the first fragment for that of the packet.";
@@ -114,13 +122,15 @@ macro_rules! size_defects {
                 "Drops IPv6 packets with an empty fragment header.";
             // path MTU
             PtbIgnored => "dp_ptb_ignored", "ESP-086",
-                "Does not learn from ICMP errors about its ESP packets although it is to.";
+                "Keeps ICMP errors about its ESP packets to itself without learning from them.";
             PtbBelowFloor => "dp_ptb_below_floor", "PMTU-012",
                 "Believes ICMP errors that announce less than the floor.";
             PtbForeignSpi => "dp_ptb_foreign_spi", "ESP-086",
                 "Believes ICMP errors about ESP packets that it never sent.";
             PtbForwardedToo => "dp_ptb_forwarded_too", "ESP-086",
                 "Forwards the ICMP errors that it has learned from.";
+            PtbSwitchIgnored => "dp_ptb_switch_ignored", "ESP-084",
+                "Learns from ICMP errors although it is not to.";
             PtbRaises => "dp_ptb_raises", "ESP-086",
                 "Lets ICMP errors raise a path MTU.";
             PtbForAllDestinations => "dp_ptb_for_all_destinations", "ESP-086",

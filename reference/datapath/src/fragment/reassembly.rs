@@ -321,7 +321,8 @@ impl Reassembler {
             false => Defect::Ipv6OverlapAccepted,
         });
         let ecn = datagram.ecn | 1 << (fragment.header.traffic_class & 3);
-        let poison = if ends_differ(&datagram, &fragment.piece, end) {
+        let contradicts = ends_differ(&datagram, &fragment.piece, end);
+        let poison = if contradicts && !behaviour.has(Defect::ReassemblyEndsIgnored) {
             Some(Reason::FragmentEndsDiffer)
         } else if relation != Relation::Apart && !overlap_accepted {
             // REQ ESP-075, ESP-077

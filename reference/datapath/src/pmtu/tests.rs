@@ -339,7 +339,7 @@ fn every_defect_of_learning_shows() {
     };
     let good = report(true, OWN, 9, 1496, 1400);
     let lowered = |to, consume| Learned { lowered: Some((1500, to)), consume };
-    assert_eq!(learn(Defect::PtbIgnored, &good), (FORWARDED, 1500));
+    assert_eq!(learn(Defect::PtbIgnored, &good), (CONSUMED, 1500));
     assert_eq!(learn(Defect::PtbForwardedToo, &good), (lowered(1400, false), 1400));
     assert_eq!(learn(Defect::PtbBelowFloor, &report(true, OWN, 9, 1496, 68)), (lowered(68, true), 68));
     assert_eq!(learn(Defect::PtbForeignSpi, &report(true, OWN + 1, 9, 1496, 1400)), (lowered(1400, true), 1400));
