@@ -49,11 +49,15 @@ mod ks_push;
 
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
+    gm_data::cutting::CASES,
     gm_data::failclose::CASES,
     gm_data::headers::CASES,
+    gm_data::joining::CASES,
     gm_data::malformed::CASES,
+    gm_data::mss::CASES,
     gm_data::multicast::CASES,
     gm_data::opening::CASES,
+    gm_data::pathmtu::CASES,
     gm_data::policy::CASES,
     gm_data::protect::CASES,
     gm_data::transforms::CASES,
