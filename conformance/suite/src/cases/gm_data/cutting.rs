@@ -4,7 +4,9 @@ use hallmark_probe::data::{Clear, Replay, clock_showing};
 use hallmark_probe::world::Side;
 use hallmark_wire::ip::{self, Ipv4Packet};
 
-use super::pieces::{STANDARD, Sent, errors, expect_cut, expect_whole, outbound, send, with_all_transforms};
+use super::pieces::{
+    STANDARD, Sent, errors, expect_cut, expect_whole, outbound, outbound6, send, with_all_transforms, with_ipv6,
+};
 use crate::Case;
 use crate::cx::{Cx, Flow, Stop};
 use crate::data::{DataScene, LAN_HOST, Rule, WAN_HOST};
@@ -301,9 +303,21 @@ fn edge_of_links(cx: &mut Cx<'_>) -> Flow {
             data.mtu = mtu;
             data.lan_mtu = 9_000;
         });
-        let mut scene = DataScene::with(cx, setup, |_| {})?;
+        let mut scene = DataScene::with(cx, setup, with_ipv6)?;
         let mtu = usize::from(mtu);
         edge(cx, &mut scene, &format!("MTU {mtu}"), WAN_HOST, STANDARD.fits(mtu, false, 0), mtu)?;
+        let fits = STANDARD.fits(mtu, true, 0);
+        expect_whole(
+            &mut scene,
+            cx,
+            &WHOLE,
+            (&format!("MTU {mtu}, IPv6, {fits} octets"), mtu),
+            &outbound6(fits).octets(),
+        )?;
+        // IPv6 packets of 1280 octets pass in any case, and the rest is refused: nothing may leave too long.
+        let sent = send(&mut scene, cx, &outbound6(fits + 1).octets())?;
+        let observed = format!("MTU {mtu}, IPv6, {} octets: {}", fits + 1, sent.describe());
+        BEYOND.judge(cx, sent.longest() <= mtu, &format!("nothing longer than {mtu} octets"), observed);
         scene.finish(cx)?;
     }
     Ok(())

@@ -711,7 +711,7 @@ fn mixed(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn large_for_long(cx: &mut Cx<'_>) -> Flow {
-    const RULE: Rule = Rule::grave("join.large", &["DP-029"]);
+    const RULE: Rule = Rule::new("join.large", &["DP-029", "PMTU-008"]);
     let setup = |setup: &mut crate::setup::GmSetup| {
         if let Some(data) = setup.data.as_mut() {
             data.mtu = 9_000;

@@ -86,12 +86,11 @@ impl Sizes {
     }
 }
 
-/// Starts a registered member with a TEK of each transform; gives with each transform the hosts beyond the WAN whose
-/// traffic it protects.
-pub(super) fn with_all_transforms(
-    cx: &mut Cx<'_>,
-    setup: impl FnOnce(&mut GmSetup),
-) -> Flow<(DataScene, Vec<(Sizes, IpAddr, IpAddr)>)> {
+/// A transform and the hosts beyond the WAN whose traffic it protects: IPv4, IPv6.
+pub(super) type Ends = (Sizes, IpAddr, IpAddr);
+
+/// Starts a registered member with a TEK of each transform, for traffic with different hosts.
+pub(super) fn with_all_transforms(cx: &mut Cx<'_>, setup: impl FnOnce(&mut GmSetup)) -> Flow<(DataScene, Vec<Ends>)> {
     let mut teks = Vec::new();
     let mut ends = Vec::new();
     for (n, sizes) in (0u8..).zip(TRANSFORMS) {
@@ -490,7 +489,7 @@ mod tests {
             assert_eq!(pieces.len(), 3);
             pieces.reverse();
             assert_eq!(joined(&pieces), Ok(whole.clone()));
-            assert_eq!(joined(&[whole.clone()]), Ok(whole));
+            assert_eq!(joined(std::slice::from_ref(&whole)), Ok(whole.clone()));
             assert!(joined(&pieces[..2]).unwrap_err().contains("where 0 is next"));
             assert!(joined(&pieces[1..]).unwrap_err().contains("says that more follow"));
             assert!(joined(&[]).is_err());
