@@ -202,8 +202,7 @@ impl Carrier {
             kind: match kind {
                 PortKind::Packet => config::PortKind::Packet,
                 PortKind::Xdp => config::PortKind::Xdp,
-                PortKind::Tun => config::PortKind::Tun,
-            },
+                PortKind::Tun => config::PortKind::Tun, offload: false },
             interface: interface.to_owned(),
         };
         let setup = DataSetup { plane: config, lan: port("lan0"), wan: port("wan0") };
