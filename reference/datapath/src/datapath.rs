@@ -8,14 +8,14 @@ use hallmark_core::{Instant, Now, Rng, UnixTime};
 
 use crate::behaviour::{Defect, Variant};
 use crate::config::{Config, FailMode};
-use crate::encrypt::Idents;
+use crate::encrypt::{Idents, Lane};
 use crate::event::{Event, EventKind, EventQueue};
 use crate::flow::Flows;
 use crate::fragment::Reassembler;
 use crate::icmp::{self, IcmpErrors, Problem};
 use crate::packet::{Batch, Fate, Packet, Pool, Side};
 use crate::pmtu::{Fit, PathMtus};
-use crate::policy::{Direction, Policy, Pseudotime, Replay, Sa, SaDirection, State};
+use crate::policy::{Direction, Mode, Policy, Pseudotime, Replay, Sa, SaDirection, State};
 use crate::reason::Reason;
 use crate::replay::Window;
 use crate::sa::{LiveSa, SaCounts, SaTable, Shared};
@@ -23,7 +23,7 @@ use crate::status::Totals;
 use crate::tables::{Stance, Tables};
 use crate::times::Times;
 use crate::trace::{Captured, Captures, Checkpoint, Trace, TraceFilter, Tracer};
-use crate::work::Work;
+use crate::work::{NO_SA, Work};
 
 /// Protects and opens packets for one worker.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Datapath {
     pub(crate) sas: SaTable,
     /// The SA that sends, for each slot of the tables.
     pub(crate) active: Vec<Option<u16>>,
+    /// The same for the quick way.
+    pub(crate) lanes: Vec<Lane>,
     pub(crate) stance: Stance,
     /// When `active` and `stance` have to be worked out again.
     next_change: Instant,
@@ -104,6 +106,7 @@ impl Datapath {
             tables: Tables::compile(&config, &Policy::default(), &Tables::default(), true),
             sas: SaTable::default(),
             active: Vec::new(),
+            lanes: Vec::new(),
             stance: Stance::default(),
             next_change: Instant::ZERO,
             applied: 0,
@@ -365,6 +368,18 @@ impl Datapath {
             };
             let chosen = chosen.map(|(index, _)| index as u16);
             self.active.push(chosen);
+        }
+        self.lanes.clear();
+        for chosen in &self.active {
+            let live = chosen.and_then(|sa| self.sas.get(sa).map(|live| (sa, live)));
+            self.lanes.push(match live {
+                Some((sa, live)) => {
+                    let tunnel = live.sa.mode == Mode::Tunnel;
+                    let most = |fit: Fit| if tunnel { fit.inner_max.min(usize::from(u16::MAX)) as u16 } else { 0 };
+                    Lane { sa, spi: live.sa.spi, most_v4: most(live.fits.0), most_v6: most(live.fits.1) }
+                }
+                None => Lane { sa: NO_SA, spi: 0, most_v4: 0, most_v6: 0 },
+            });
         }
         let alive = self.sas.list.iter().any(|live| live.is_alive(now.mono));
         let reverts = self.config.fail_close_revert && !alive && !behaviour.has(Defect::RevertIgnored);

@@ -18,6 +18,7 @@ use crate::datapath::Datapath;
 use crate::event::EventKind;
 use crate::flow::{Decision, Question};
 use crate::fragment::{Taken, is_tiny};
+use crate::glance::EspGlance;
 use crate::header::Header;
 use crate::outer;
 use crate::packet::{BATCH, Batch, Fate, Packet, Pool, Side};
@@ -25,10 +26,19 @@ use crate::policy::{Replay, SaDirection};
 use crate::reason::Reason;
 use crate::replay::{WINDOW_MAX, WINDOW_MIN};
 use crate::spoil;
-use crate::work::NO_SA;
 
 /// Width that is tracked for extended sequence numbers when nothing is to be refused.
 const TRACKING_WIDTH: u16 = 64;
+
+/// The SA of the packet before.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    spi: u32,
+    sa: u16,
+    /// Octets of header, IV and ICV.
+    fixed: usize,
+    align: usize,
+}
 
 /// What an ESP packet shows outside, for events.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +69,17 @@ impl Datapath {
     pub(crate) fn open(&mut self, now: Now, batch: &mut Batch, pool: &mut Pool) {
         let arrived = batch.packets.len();
         self.work.begin(arrived);
-        for index in 0..arrived {
-            self.look_at(now, index, batch, pool);
+        if self.config.behaviour.is_any() || self.tracer.is_on() || self.sas.is_scoped() {
+            for index in 0..arrived {
+                self.look_at(now, index, batch, pool);
+            }
+        } else {
+            let mut known = None;
+            for index in 0..arrived {
+                if !self.find_sa_quickly(now, index, &mut known, batch) {
+                    self.look_at(now, index, batch, pool);
+                }
+            }
         }
         for at in 0..self.work.used.len() {
             let Some(&(sa, count)) = self.work.used.get(at) else { break };
@@ -69,13 +88,41 @@ impl Datapath {
         if self.work.used.is_empty() {
             return;
         }
-        for index in 0..arrived {
-            match self.work.sa_of.get(index) {
-                Some(&sa) if sa != NO_SA => self.verify(now, index, sa, batch, pool),
-                _ => {}
-            }
-        }
+        self.verify_burst(now, arrived, batch, pool);
         self.protect_answers(now, batch, pool);
+    }
+
+    /// Finds the SA of an ESP packet that is nothing special; `false`, and nothing done, for all others.
+    #[inline(always)]
+    fn find_sa_quickly(&mut self, now: Now, index: usize, known: &mut Option<Known>, batch: &mut Batch) -> bool {
+        let Some(packet) = batch.packets.get_mut(index) else { return false };
+        let Some(glance) = EspGlance::at(packet.ip()) else { return false };
+        let known = match known {
+            Some(known) if known.spi == glance.spi => known,
+            _ => {
+                let Some(sa) = self.sas.find(glance.spi, 0, 0, true) else { return false };
+                let Some(live) = self.sas.get(sa) else { return false };
+                let fine = live.is_alive(now.mono) && live.sa.direction != SaDirection::SendOnly;
+                let transform = live.sa.transform;
+                let fixed = transform.header_len() + transform.icv_len();
+                if !fine {
+                    return false;
+                }
+                known.insert(Known { spi: glance.spi, sa, fixed, align: transform.align() })
+            }
+        };
+        let esp_len = glance.len - usize::from(glance.esp_at);
+        // An alignment is a power of two. What is too short or misaligned is refused on the long way.
+        let well_formed = esp_len >= known.fixed + 2 && (esp_len - known.fixed) & (known.align - 1) == 0;
+        if !well_formed || !self.work.assign(index, known.sa) {
+            return false;
+        }
+        packet.received_on = Side::Wan;
+        packet.truncate(glance.len);
+        if let Some(esp_at) = self.work.esp_at.get_mut(index) {
+            *esp_at = glance.esp_at;
+        }
+        true
     }
 
     /// Reads one packet and joins it with the other fragments of its packet.
@@ -449,7 +496,7 @@ impl Datapath {
         let Some(packet) = batch.packets.get_mut(index) else { return };
         let (tables, stance, behaviour) = (&self.tables, self.stance, &self.config.behaviour);
         let decide = |key: &FlowKey| tables.decide_clear_in(key, stance, behaviour);
-        let flow = self.flows.find(now.mono, Question::ClearIn, &key, decide);
+        let (flow, _) = self.flows.find(now.mono, Question::ClearIn, &key, decide);
         flow.count.add(header.len);
         let (decision, rule) = (flow.decision, flow.rule);
         if let Some(live) = self.tables.rules.get_mut(rule as usize) {

@@ -11,11 +11,12 @@ use hallmark_wire::ip::protocol;
 
 use crate::behaviour::{Behaviour, Defect, Variant};
 use crate::classifier::{FlowKey, number};
-use crate::config::{Config, Df, Ecn, Ttl};
+use crate::config::{Config, Df, Ecn, Mss, Ttl};
 use crate::datapath::Datapath;
 use crate::event::EventKind;
-use crate::flow::{Decision, Question};
+use crate::flow::{Decision, NO_RULE, Question};
 use crate::fragment::is_tiny;
+use crate::glance::Glance;
 use crate::header::Header;
 use crate::icmp::Problem;
 use crate::outer::{self, Outer};
@@ -27,6 +28,7 @@ use crate::sa::LiveSa;
 use crate::sender;
 use crate::spoil::{self, Spoilt};
 use crate::stamp::{self, STAMP_LEN};
+use crate::status::Count;
 use crate::trace::Checkpoint;
 use crate::work::NO_SA;
 
@@ -58,6 +60,30 @@ pub(crate) struct Dress {
     icv_len: usize,
 }
 
+/// What is counted of neighbouring packets that one rule decides about.
+#[derive(Clone, Copy, Debug)]
+struct Tally {
+    rule: u32,
+    count: Count,
+    clear: Count,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { rule: NO_RULE, count: Count::default(), clear: Count::default() }
+    }
+}
+
+/// The SA that sends for one slot of the policy, with what the quick way has to know of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lane {
+    pub(crate) sa: u16,
+    pub(crate) spi: u32,
+    /// Longest inner packet on the own link; 0 where the quick way does not lead.
+    pub(crate) most_v4: u16,
+    pub(crate) most_v6: u16,
+}
+
 /// Where the parts of a dressed packet lie, for sealing and for defects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dressed {
@@ -68,11 +94,97 @@ pub(crate) struct Dressed {
 impl Datapath {
     /// Protects a burst.
     pub(crate) fn protect(&mut self, now: Now, batch: &mut Batch, pool: &mut Pool) {
-        self.work.begin(batch.packets.len());
-        for index in 0..batch.packets.len() {
-            self.plan(now, index, batch, pool);
+        let arrived = batch.packets.len();
+        self.work.begin(arrived);
+        // Defects and traces want every packet to go the long way.
+        if self.config.behaviour.is_any() || self.tracer.is_on() {
+            for index in 0..arrived {
+                self.plan(now, index, batch, pool);
+            }
+        } else {
+            self.glance_at(Question::Out, batch);
+            let mut tally = Tally::default();
+            for index in 0..arrived {
+                if !self.plan_quickly(now, index, &mut tally, batch) {
+                    self.plan(now, index, batch, pool);
+                }
+            }
+            self.count_rule(&tally);
+            self.totals.clear_out.packets += tally.clear.packets;
+            self.totals.clear_out.octets += tally.clear.octets;
         }
         self.seal_planned(now, batch, pool);
+    }
+
+    /// Looks shortly at every packet of the burst, so that their flows are near when they are decided on.
+    #[inline(always)]
+    fn glance_at(&mut self, question: Question, batch: &Batch) {
+        self.work.glances.clear();
+        for packet in &batch.packets {
+            let mut glance = Glance::at(packet.ip(), question).unwrap_or_default();
+            glance.place = self.flows.place(&mut glance.words);
+            self.work.glances.push(glance);
+        }
+    }
+
+    /// Decides about a packet that is nothing special, of a flow that is known, and prepares it; `false`, and nothing
+    /// done, for all others.
+    #[inline(always)]
+    fn plan_quickly(&mut self, now: Now, index: usize, tally: &mut Tally, batch: &mut Batch) -> bool {
+        let (Some(glance), Some(packet)) = (self.work.glances.get(index), batch.packets.get_mut(index)) else {
+            return false;
+        };
+        let len = usize::from(glance.len);
+        let Some(flow) = self.flows.at(glance.place, &glance.words).filter(|_| len > 0) else { return false };
+        let spi = match flow.decision {
+            Decision::Drop(_) => return false,
+            Decision::Clear => {
+                packet.fate = Fate::Out(Side::Wan);
+                packet.truncate(len);
+                tally.clear.add(len);
+                0
+            }
+            Decision::Protect(slot) => {
+                let Some(lane) = self.lanes.get(usize::from(slot)) else { return false };
+                let most = if glance.version4 { lane.most_v4 } else { lane.most_v6 };
+                let lowers = self.config.ttl == Ttl::Decrement;
+                let special = len > usize::from(most)
+                    || lowers && glance.hops <= 1
+                    || glance.tcp && self.config.mss != Mss::Off
+                    || !self.path_mtus.is_empty();
+                if special || !self.work.assign(index, lane.sa) {
+                    return false;
+                }
+                packet.truncate(len);
+                if lowers {
+                    outer::lower_hops(packet.ip_mut());
+                }
+                lane.spi
+            }
+        };
+        flow.count.add(len);
+        let rule = flow.rule;
+        if rule == tally.rule {
+            tally.count.add(len);
+        } else {
+            let before = std::mem::replace(tally, Tally { rule, clear: tally.clear, ..Tally::default() });
+            tally.count.add(len);
+            self.count_rule(&before);
+        }
+        let place = self.work.glances.get(index).map_or(0, |glance| glance.place);
+        self.flows.trail(place, now.mono, spi);
+        if let Some(packet) = batch.packets.get_mut(index) {
+            packet.received_on = Side::Lan;
+        }
+        true
+    }
+
+    /// Adds what was counted of one rule.
+    fn count_rule(&mut self, tally: &Tally) {
+        if let Some(live) = self.tables.rules.get_mut(tally.rule as usize) {
+            live.out.packets += tally.count.packets;
+            live.out.octets += tally.count.octets;
+        }
     }
 
     /// Seals whatever the burst has assigned to SAs.
@@ -100,13 +212,14 @@ impl Datapath {
             Err(reason) => return packet.drop_for(reason),
         };
         let (tables, stance, behaviour) = (&self.tables, self.stance, &self.config.behaviour);
-        let flow = self.flows.find(now.mono, Question::Out, &key, |key| tables.decide_out(key, stance, behaviour));
+        let decide = |key: &FlowKey| tables.decide_out(key, stance, behaviour);
+        let (flow, place) = self.flows.find(now.mono, Question::Out, &key, decide);
         flow.count.add(header.len);
         let (decision, rule) = (flow.decision, flow.rule);
         if let Decision::Protect(slot) = decision
-            && let Some(live) = self.active.get(usize::from(slot)).copied().flatten().and_then(|sa| self.sas.get(sa))
+            && let Some(lane) = self.lanes.get(usize::from(slot))
         {
-            flow.spi = live.sa.spi;
+            self.flows.trail(place, now.mono, lane.spi);
         }
         if let Some(live) = self.tables.rules.get_mut(rule as usize) {
             live.out.add(header.len);
@@ -250,9 +363,18 @@ impl Datapath {
         let counter = if behaviour.has(Defect::SeqSharedByAllSas) { &self.shared.common } else { &shared.counter };
         let (first, granted) = counter.take(u64::from(count), limit);
         let (mut number, mut left) = (first, granted);
+        // The sender id rarely changes within a burst; then one question serves all packets.
+        let counter_mode = dress.transform.is_counter_mode();
+        let vector_left = match odd || !counter_mode || granted == 0 {
+            true => None,
+            false => common_vector(live, counter_mode_ids, first, granted),
+        };
+        let vector_low = counter_mode_ids.map_or(0, |(bits, _)| u64::MAX.checked_shr(u32::from(*bits)).unwrap_or(0));
+        let random_iv = !counter_mode && dress.transform.iv_len() > 0;
         let mut failed: Option<Reason> = None;
         let mut octets = 0usize;
         let mut sealed = 0u64;
+        let mut dscp = (0u8, 0u64);
         let mut jobs: ArrayVec<Job<'_>, BATCH> = ArrayVec::new();
         for (index, packet) in batch.packets.iter_mut().enumerate() {
             if self.work.sa_of.get(index) != Some(&sa) {
@@ -264,7 +386,9 @@ impl Datapath {
                 continue;
             }
             let mut iv = [0; 16];
-            if dress.transform.is_counter_mode() {
+            if let Some(left) = vector_left {
+                iv[..8].copy_from_slice(&(left | number & vector_low).to_be_bytes());
+            } else if counter_mode {
                 match vector(live, counter_mode_ids, number, behaviour, &mut self.rng) {
                     Ok(vector) => iv[..8].copy_from_slice(&vector.to_be_bytes()),
                     Err(reason) => {
@@ -273,7 +397,7 @@ impl Datapath {
                         continue;
                     }
                 }
-            } else {
+            } else if random_iv {
                 // REQ ESP-024
                 self.rng.fill(iv.get_mut(..dress.transform.iv_len()).unwrap_or_default());
             }
@@ -292,8 +416,12 @@ impl Datapath {
             };
             octets += inner_len;
             sealed += 1;
-            if let Some(count) = self.dscp.get_mut(usize::from(traffic_class(packet.ip()) >> 2)) {
-                *count += 1;
+            let class = traffic_class(packet.ip()) >> 2;
+            if class == dscp.0 {
+                dscp.1 += 1;
+            } else {
+                self.dscp[usize::from(dscp.0 & 63)] += dscp.1;
+                dscp = (class, 1);
             }
             packet.fate = Fate::Out(Side::Wan);
             let mut esn_high = dress.extended.then_some((sequence >> 32) as u32);
@@ -310,11 +438,13 @@ impl Datapath {
         }
         shared.key.seal_batch(&mut jobs);
         drop(jobs);
-        let counted = if behaviour.has(Defect::CountersTwice) { 2 * sealed } else { sealed };
-        live.counts.sealed.packets += counted;
-        live.counts.sealed.octets += octets as u64;
-        self.totals.sealed.packets += sealed;
-        self.totals.sealed.octets += octets as u64;
+        self.dscp[usize::from(dscp.0 & 63)] += dscp.1;
+        let counted = Count { packets: sealed, octets: octets as u64 };
+        self.totals.sealed.join(counted);
+        live.counts.sealed.join(counted);
+        if behaviour.has(Defect::CountersTwice) {
+            live.counts.sealed.packets += sealed;
+        }
         if dress.stamp.is_some() {
             self.times.output_packets += sealed;
         }
@@ -415,6 +545,21 @@ fn number_limit(live: &LiveSa, counts_replay: bool, behaviour: &Behaviour) -> u6
     } else {
         u64::MAX
     }
+}
+
+/// Gives the leftmost bits of the vectors of a whole run of numbers; nothing when the run needs two sender ids or there
+/// is none.
+fn common_vector(live: &mut LiveSa, ids: Option<&(u16, Vec<u32>)>, first: u64, count: u64) -> Option<u64> {
+    let (bits, _) = ids?;
+    let low_bits = 64u32.checked_sub(u32::from(*bits)).filter(|_| sender::valid_bits(*bits))?;
+    if first >> low_bits != first.checked_add(count - 1)? >> low_bits {
+        return None;
+    }
+    let conforming = Behaviour::conforming();
+    // Nothing is drawn without a defect.
+    let mut rng = hallmark_core::Rng::from_u64(0);
+    let vector = vector(live, ids, first, &conforming, &mut rng).ok()?;
+    Some(vector & !(u64::MAX >> bits))
 }
 
 /// Makes the vector of a counter mode: the sender id on the left, the count behind it.
@@ -530,7 +675,7 @@ impl Dress {
     }
 
     /// Puts outer header, ESP header, IV, stamp and trailer around a packet, everything but the cipher.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_on(
         &self,
         packet: &mut Packet,
@@ -640,7 +785,7 @@ impl Dress {
     }
 
     /// Writes SPI, sequence number, IV and stamp.
-    #[inline]
+    #[inline(always)]
     fn write_header(&self, esp: &mut [u8], sequence: u64, iv: &[u8; 16], payload_next: u8) {
         let (head, payload) = esp.split_at_mut(self.transform.header_len());
         if let Some((numbers, vector)) = head.split_first_chunk_mut::<8>() {
@@ -649,15 +794,15 @@ impl Dress {
                 vector.copy_from_slice(iv);
             }
         }
-        if let (Some(mut stamp), Some(room)) = (self.stamp, payload.first_chunk_mut::<STAMP_LEN>()) {
-            stamp[0] = payload_next;
-            *room = stamp;
+        if let (Some(stamp), Some(room)) = (&self.stamp, payload.first_chunk_mut::<STAMP_LEN>()) {
+            *room = *stamp;
+            room[0] = payload_next;
         }
     }
 
     /// Makes the outer header of a tunnel, but for its identification.
     // REQ ESP-038 REQ ESP-039 REQ ESP-045 REQ ESP-046 REQ ESP-047 REQ ESP-049 REQ ESP-053
-    #[inline]
+    #[inline(always)]
     fn outer_of(&self, inner: &[u8], version4: bool) -> Outer {
         let class = traffic_class(inner);
         let (src, dst) = crate::classifier::addresses(inner, version4).unwrap_or_default();

@@ -15,6 +15,7 @@ mod encrypt;
 pub mod event;
 mod flow;
 pub mod fragment;
+mod glance;
 pub mod header;
 pub mod icmp;
 pub mod mss;

@@ -26,7 +26,7 @@ pub(crate) const DF: u16 = 0x4000;
 
 impl Outer {
     /// Writes an IPv4 header in front of `payload_len` octets.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_v4(&self, header: &mut [u8; V4_LEN], payload_len: usize) {
         let total = (V4_LEN + payload_len) as u16;
         let (src, dst) = (self.src as u32, self.dst as u32);
@@ -75,7 +75,7 @@ impl Outer {
     }
 
     /// Writes an IPv6 header in front of `payload_len` octets.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_v6(&self, header: &mut [u8; V6_LEN], payload_len: usize) {
         let first = 6 << 28 | u32::from(self.traffic_class) << 20 | self.flow_label & 0x000f_ffff;
         header[..4].copy_from_slice(&first.to_be_bytes());
@@ -128,6 +128,21 @@ pub(crate) fn set_hops(ip: &mut [u8], hops: u8) {
         }
         Some(header) => header[7] = hops,
         None => {}
+    }
+}
+
+/// Lowers the TTL or hop limit of a packet by one; it is at least 2.
+#[inline(always)]
+pub(crate) fn lower_hops(ip: &mut [u8]) {
+    let Some(header) = ip.first_chunk_mut::<12>() else { return };
+    if header[0] >> 4 == 4 {
+        header[8] = header[8].wrapping_sub(1);
+        // The word with the TTL becomes 0x0100 less, so the checksum becomes as much more (RFC 1141).
+        let sum = u32::from(u16::from_be_bytes([header[10], header[11]])) + 0x0100;
+        let sum = (sum & 0xffff) + (sum >> 16);
+        [header[10], header[11]] = (sum as u16).to_be_bytes();
+    } else {
+        header[7] = header[7].wrapping_sub(1);
     }
 }
 
@@ -214,11 +229,18 @@ mod tests {
             assert_eq!(checksum(&packet[..20]), 0, "class {class}");
             assert_eq!((packet[1], packet[8]), (class, class ^ 0x5a));
         }
+        for ttl in 2..=255 {
+            set_hops(&mut packet, ttl);
+            lower_hops(&mut packet);
+            assert_eq!((packet[8], checksum(&packet[..20])), (ttl - 1, 0));
+        }
         let mut packet =
             Ipv6Header::new("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap(), 17).packet(&[7; 16]);
         set_traffic_class(&mut packet, 0xa5);
         set_hops(&mut packet, 3);
         let header = Ipv6Packet::decode(&packet).unwrap().header;
         assert_eq!((header.traffic_class, header.hop_limit), (0xa5, 3));
+        lower_hops(&mut packet);
+        assert_eq!(packet[7], 2);
     }
 }

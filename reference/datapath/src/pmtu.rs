@@ -285,6 +285,13 @@ impl PathMtus {
         found.map_or(link, |entry| if behaviour.has(Defect::PtbRaises) { entry.mtu } else { entry.mtu.min(link) })
     }
 
+    /// Tells whether nothing was ever learned, so that every path has the MTU of the own link.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
     /// Learns from an ICMP error. `sent` gives the number of packets that were sent on an own outbound SA with an SPI.
     pub fn learn(
         &mut self,

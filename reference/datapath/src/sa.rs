@@ -145,7 +145,7 @@ impl SaTable {
             let mut at = place(live.sa.spi, len);
             // The table is four times as large as the list.
             while places.get(at).is_some_and(|&taken| taken != EMPTY) {
-                at = (at + 1) % len;
+                at = (at + 1) & (len - 1);
             }
             if let Some(free) = places.get_mut(at) {
                 *free = index as u16;
@@ -163,6 +163,11 @@ impl SaTable {
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u16) -> Option<&mut LiveSa> {
         self.list.get_mut(usize::from(index))
+    }
+
+    /// Tells whether any SA looks at addresses besides its SPI.
+    pub(crate) const fn is_scoped(&self) -> bool {
+        self.scoped
     }
 
     /// Tells whether any SA has the SPI.
@@ -192,7 +197,9 @@ impl SaTable {
         let len = self.places.len();
         let first = if len == 0 { 0 } else { place(spi, len) };
         (0..len)
-            .map_while(move |step| self.places.get((first + step) % len).copied().filter(|&index| index != EMPTY))
+            .map_while(move |step| {
+                self.places.get((first + step) & len.wrapping_sub(1)).copied().filter(|&index| index != EMPTY)
+            })
             .filter(move |&index| self.get(index).is_some_and(|live| live.sa.spi == spi))
     }
 }

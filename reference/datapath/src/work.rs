@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::glance::Glance;
 use crate::packet::{BATCH, EXTRA};
 
 /// The packet is not the business of any SA.
@@ -19,6 +20,8 @@ pub(crate) struct Work {
     pub(crate) esp_at: Vec<u16>,
     /// The whole sequence number of a packet from the WAN.
     pub(crate) number: Vec<u64>,
+    /// What a short look at each packet showed.
+    pub(crate) glances: Vec<Glance>,
     /// The SAs in use, with the number of their packets.
     pub(crate) used: ArrayVec<(u16, u16), SAS_PER_ROUND>,
     /// Whether ESP packets have to be cut when they are sealed.
@@ -32,6 +35,7 @@ impl Work {
             sa_of: Vec::with_capacity(room),
             esp_at: Vec::with_capacity(room),
             number: Vec::with_capacity(room),
+            glances: Vec::with_capacity(room),
             used: ArrayVec::new(),
             cut_after: false,
         }
@@ -51,9 +55,10 @@ impl Work {
     }
 
     /// Gives a packet to an SA; `false` when the burst touches too many SAs.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn assign(&mut self, index: usize, sa: u16) -> bool {
         if index >= self.sa_of.len() {
+            // A piece or an error that was appended.
             self.sa_of.resize(index + 1, NO_SA);
             self.esp_at.resize(index + 1, 0);
             self.number.resize(index + 1, 0);

@@ -5,9 +5,7 @@ mod common;
 use common::{LINK, Member, at, policy, sa, seconds, udp};
 use hallmark_core::{Instant, Now};
 use hallmark_datapath::config::{FragmentWhere, Mss};
-use hallmark_datapath::{
-    BATCH, Batch, Config, Datapath, Fate, Policy, Pool, Pseudotime, Replay, Side,
-};
+use hallmark_datapath::{BATCH, Batch, Config, Datapath, Fate, Policy, Pool, Pseudotime, Replay, Side};
 
 const PACKETS: usize = 100_000;
 
@@ -46,8 +44,7 @@ fn timed(transform: &str) -> Policy {
 
 #[test]
 fn no_packet_costs_an_allocation_in_either_direction() {
-    let inner: Vec<Vec<u8>> =
-        (0..BATCH).map(|n| udp(&format!("10.1.0.{n}"), "10.2.0.1", 40 + n * 20)).collect();
+    let inner: Vec<Vec<u8>> = (0..BATCH).map(|n| udp(&format!("10.1.0.{n}"), "10.2.0.1", 40 + n * 20)).collect();
     for transform in ["aes128-gcm16", "aes256-cbc+hmac-sha256"] {
         let policy = timed(transform);
         let mut member = Member::with(Config { mss: Mss::Auto, ..Config::default() }, &policy);

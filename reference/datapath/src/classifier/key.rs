@@ -91,23 +91,6 @@ impl FlowKey {
     pub fn dst_addr(&self) -> IpAddr {
         addr(self.dst, self.version4)
     }
-
-    /// Spreads the key over 64 bits. `seed` keeps a sender from choosing keys that meet.
-    pub(crate) fn hash(&self, seed: u64) -> u64 {
-        let fold = |a: u64, b: u64| {
-            let wide = u128::from(a) * u128::from(b);
-            wide as u64 ^ (wide >> 64) as u64
-        };
-        let rest = u64::from(self.src_port) << 48
-            | u64::from(self.dst_port) << 32
-            | u64::from(self.protocol) << 8
-            | u64::from(self.version4) << 2
-            | u64::from(self.has_ports) << 1
-            | u64::from(self.fragment);
-        let src = fold(self.src as u64 ^ seed, (self.src >> 64) as u64 ^ 0x9e37_79b9_7f4a_7c15);
-        let dst = fold(self.dst as u64 ^ 0xd6e8_feb8_6659_fd93, (self.dst >> 64) as u64 ^ seed ^ 0xa076_1d64_78bd_642f);
-        fold(src ^ rest ^ 0xe703_7ed1_a0b4_28db, dst ^ rest.rotate_left(17) ^ seed)
-    }
 }
 
 /// Reads both addresses of a packet; an IPv4 address fills the low 32 bits.

@@ -45,7 +45,7 @@ pub type Outcome = (Fate, Vec<u8>);
 impl Member {
     pub fn new(config: Config) -> Self {
         let data = Datapath::new(config, Rng::from_u64(1), at(0));
-        Self { data, pool: Pool::new(1024, 65_535.min(12_000)), batch: Batch::new() }
+        Self { data, pool: Pool::new(1024, 12_000), batch: Batch::new() }
     }
 
     pub fn with(config: Config, policy: &Policy) -> Self {
