@@ -176,7 +176,7 @@ fn before_registration_the_fail_mode_decides() {
         assert_eq!(open.one(at(1), Side::Lan, packet), (CLEAR, packet.clone()));
         assert_eq!(open.one(at(1), Side::Wan, packet), (DELIVERED, packet.clone()));
     }
-    let mut member = Member::new(close.clone());
+    let mut member = Member::new(close);
     assert_eq!(member.fate(at(1), Side::Lan, &ssh), CLEAR);
     // A local deny alone is not enough: it has to be an exception as well.
     assert_eq!(member.fate(at(1), Side::Lan, &bgp), closed);
