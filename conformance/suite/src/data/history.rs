@@ -60,7 +60,7 @@ impl DataScene {
         for packet in packets {
             cx.world.inject(0, from, packet.clone())?;
         }
-        let patience = PATIENCE + Duration::from_millis(20 * packets.len() as u64);
+        let patience = PATIENCE + Duration::from_millis(100 * packets.len() as u64);
         Ok(self.collect(cx, from.other(), patience, packets.len()))
     }
 

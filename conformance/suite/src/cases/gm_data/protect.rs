@@ -465,10 +465,12 @@ fn numbers_roll_over(cx: &mut Cx<'_>) -> Flow {
     const GOES_ON: Rule = Rule::new("esp.numbers-roll-over", &["ESP-005"]);
     let mut scene = DataScene::standard(cx)?;
     scene.expect_esp(cx, &PROTECTED, "before", &DataScene::outbound())?;
-    advance(cx, &scene, u64::from(u32::MAX) - 2)?;
+    let spi = advance(cx, &scene, u64::from(u32::MAX) - 2)?;
     let numbers: Vec<u32> = leave(cx, &mut scene, 5)?.iter().map(|seen| seen.seq).collect();
     let observed = format!("5 packets with two numbers left: {numbers:08x?}");
     GOES_ON.judge(cx, numbers == [u32::MAX - 1, u32::MAX, 0, 1, 2], "5 packets, ffffffff followed by 0", observed);
+    // A member that has stopped works on under a new SA, whatever it did under this one.
+    replace(cx, &mut scene, spi)?;
     scene.finish(cx)
 }
 
