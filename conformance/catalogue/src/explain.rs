@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn an_exempt_requirement_says_why_and_an_unknown_one_what_was_meant() {
-        assert!(explain("ESP-001", &[&CASE]).expect("known").contains("no case: binds the data plane"));
+        assert!(explain("ESP-034", &[&CASE]).expect("known").contains("no case: needs a unicast SA"));
         assert!(explain("GDOI-PUSH-001", &[&CASE]).expect("known").contains("no case yet"));
         assert!(explain("KEKSEQ-05", &[&CASE]).is_err_and(|e| e.contains("did you mean `KEKSEQ-005`")));
     }
