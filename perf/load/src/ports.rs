@@ -202,8 +202,10 @@ impl Carrier {
             kind: match kind {
                 PortKind::Packet => config::PortKind::Packet,
                 PortKind::Xdp => config::PortKind::Xdp,
-                PortKind::Tun => config::PortKind::Tun, offload: false },
+                PortKind::Tun => config::PortKind::Tun,
+            },
             interface: interface.to_owned(),
+            offload: false,
         };
         let setup = DataSetup { plane: config, lan: port("lan0"), wan: port("wan0") };
         let mut bridge = Bridge::open(&setup, &setup.plane, &Rng::from_u64(1), Clock::real())?;
