@@ -404,7 +404,7 @@ fn learned_path_mtus_apply_to_the_next_packet() {
     let error = hallmark_wire::ip::too_big_packet(ip("198.51.100.1"), 1_400, &esp).expect("an error");
     assert_eq!(member.fate(at(1), Side::Wan, &error), Fate::Dropped(Reason::PmtuConsumed));
     assert!(matches!(member.events()[0].kind, EventKind::PmtuLearned { mtu: 1_400, .. }));
-    let out = member.burst(at(2), Side::Lan, &[big.clone()]);
+    let out = member.burst(at(2), Side::Lan, std::slice::from_ref(&big));
     assert_eq!(out[0].0, Fate::Dropped(Reason::TooBig));
     assert_eq!(parse_too_big(&out[1].1).expect("an error").mtu, 1_346);
     assert_eq!(member.data.status(at(2)).pmtu.len(), 1);
