@@ -8,7 +8,8 @@ use hallmark_core::{Instant, Now, Rng, UnixTime};
 
 use crate::behaviour::{Defect, Variant};
 use crate::config::{Config, FailMode};
-use crate::encrypt::{Idents, Lane};
+use crate::dress::Idents;
+use crate::encrypt::Lane;
 use crate::event::{Event, EventKind, EventQueue};
 use crate::flow::Flows;
 use crate::fragment::Reassembler;

@@ -6,59 +6,31 @@
 
 use arrayvec::ArrayVec;
 use hallmark_core::Now;
-use hallmark_crypto::esp::{Job, Transform, trailer};
-use hallmark_wire::ip::protocol;
+use hallmark_crypto::esp::{Job, trailer};
 
 use crate::behaviour::{Behaviour, Defect, Variant};
-use crate::classifier::{FlowKey, number};
-use crate::config::{Config, Df, Ecn, Mss, Ttl};
+use crate::classifier::FlowKey;
+use crate::config::{Mss, Ttl};
 use crate::datapath::Datapath;
+use crate::dress::{Dress, Idents, NEXT_DUMMY, traffic_class};
 use crate::event::EventKind;
 use crate::flow::{Decision, NO_RULE, Question};
 use crate::fragment::is_tiny;
 use crate::glance::Glance;
 use crate::header::Header;
 use crate::icmp::Problem;
-use crate::outer::{self, Outer};
+use crate::outer;
 use crate::packet::{BATCH, Batch, Fate, Packet, Pool, Side};
 use crate::pmtu::Size;
-use crate::policy::{Mode, Pseudotime, Replay};
+use crate::policy::{Pseudotime, Replay};
 use crate::reason::Reason;
 use crate::sa::LiveSa;
 use crate::sender;
-use crate::spoil::{self, Spoilt};
+use crate::spoil;
 use crate::stamp::{self, STAMP_LEN};
 use crate::status::Count;
 use crate::trace::Checkpoint;
 use crate::work::NO_SA;
-
-/// Next header of a tunnelled IPv4 packet.
-pub(crate) const NEXT_V4: u8 = 4;
-/// Next header of a tunnelled IPv6 packet.
-pub(crate) const NEXT_V6: u8 = 41;
-/// Next header of a dummy packet.
-pub(crate) const NEXT_DUMMY: u8 = 59;
-
-/// What all packets of one SA in one burst have in common.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dress {
-    pub(crate) transform: Transform,
-    pub(crate) spi: u32,
-    pub(crate) mode: Mode,
-    extended: bool,
-    source_preserved: bool,
-    destination_preserved: bool,
-    endpoint: Option<(u128, bool)>,
-    pub(crate) own: Option<(u128, bool)>,
-    df: Df,
-    dscp: Option<u8>,
-    ecn: Ecn,
-    /// Octets of the time stamp in front of the payload; nothing when there is none.
-    pub(crate) stamp: Option<[u8; STAMP_LEN]>,
-    /// ESP next header of a stamped payload.
-    stamp_next: u8,
-    icv_len: usize,
-}
 
 /// What is counted of neighbouring packets that one rule decides about.
 #[derive(Clone, Copy, Debug)]
@@ -82,13 +54,6 @@ pub(crate) struct Lane {
     /// Longest inner packet on the own link; 0 where the quick way does not lead.
     pub(crate) most_v4: u16,
     pub(crate) most_v6: u16,
-}
-
-/// Where the parts of a dressed packet lie, for sealing and for defects.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dressed {
-    /// Octets before ESP.
-    pub(crate) esp_at: usize,
 }
 
 impl Datapath {
@@ -527,7 +492,7 @@ impl Datapath {
                 && self.sent.is_multiple_of(16)
                 && let Some(live) = self.sas.get_mut(sa)
             {
-                dummy_behind(live, &mut self.idents, self.sender_ids.as_ref(), index, batch, pool);
+                dummy_behind(live, &mut self.idents, self.sender_ids.as_ref(), &mut self.rng, index, batch, pool);
             }
         }
     }
@@ -550,21 +515,14 @@ fn number_limit(live: &LiveSa, counts_replay: bool, behaviour: &Behaviour) -> u6
 /// Gives the leftmost bits of the vectors of a whole run of numbers; nothing when the run needs two sender ids or there
 /// is none.
 fn common_vector(live: &mut LiveSa, ids: Option<&(u16, Vec<u32>)>, first: u64, count: u64) -> Option<u64> {
-    let (bits, _) = ids?;
+    let (bits, ids) = ids?;
     let low_bits = 64u32.checked_sub(u32::from(*bits)).filter(|_| sender::valid_bits(*bits))?;
-    if first >> low_bits != first.checked_add(count - 1)? >> low_bits {
-        return None;
-    }
-    let conforming = Behaviour::conforming();
-    // Nothing is drawn without a defect.
-    let mut rng = hallmark_core::Rng::from_u64(0);
-    let vector = vector(live, ids, first, &conforming, &mut rng).ok()?;
-    Some(vector & !(u64::MAX >> bits))
+    let same_round = first >> low_bits == first.checked_add(count - 1)? >> low_bits;
+    if same_round { sender_bits(live, *bits, ids, first, &Behaviour::conforming()).ok() } else { None }
 }
 
 /// Makes the vector of a counter mode: the sender id on the left, the count behind it.
 // REQ ESP-023 REQ ESP-066 REQ ESP-069
-#[inline]
 fn vector(
     live: &mut LiveSa,
     ids: Option<&(u16, Vec<u32>)>,
@@ -575,33 +533,35 @@ fn vector(
     let Some((bits, ids)) = ids else {
         return if behaviour.has(Defect::SendsWithoutSid) { Ok(number) } else { Err(Reason::SidMissing) };
     };
-    if !sender::valid_bits(*bits) {
-        return Err(Reason::SidMissing);
-    }
-    let low_bits = 64 - u32::from(*bits);
-    let round = number >> low_bits;
-    let left = match live.round {
-        Some((known, left)) if known == round => left,
-        _ => {
-            let mut table = live.shared.sender_ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let id = match table.for_round(*bits, ids, round) {
-                Some(id) => id,
-                None if behaviour.has(Defect::SidWrapsOnExhaustion) => {
-                    ids.first().copied().ok_or(Reason::SidMissing)?
-                }
-                None if ids.is_empty() => return Err(Reason::SidMissing),
-                None => return Err(Reason::CounterExhausted),
-            };
-            let left = u64::from(id) << low_bits;
-            live.round = Some((round, left));
-            left
-        }
-    };
+    let left = sender_bits(live, *bits, ids, number, behaviour)?;
     let low = number & (u64::MAX >> bits);
     if behaviour.is_any() {
         return Ok(spoil::vector(left, low, *bits, number.wrapping_sub(live.base), behaviour, rng));
     }
     Ok(left | low)
+}
+
+/// Gives the sender id of a number, in the leftmost bits.
+fn sender_bits(live: &mut LiveSa, bits: u16, ids: &[u32], number: u64, behaviour: &Behaviour) -> Result<u64, Reason> {
+    if !sender::valid_bits(bits) {
+        return Err(Reason::SidMissing);
+    }
+    let low_bits = 64 - u32::from(bits);
+    let round = number >> low_bits;
+    if let Some((_, left)) = live.round.filter(|(known, _)| *known == round) {
+        return Ok(left);
+    }
+    let mut table = live.shared.sender_ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let id = match table.for_round(bits, ids, round) {
+        Some(id) => id,
+        None if behaviour.has(Defect::SidWrapsOnExhaustion) => ids.first().copied().ok_or(Reason::SidMissing)?,
+        None if ids.is_empty() => return Err(Reason::SidMissing),
+        None => return Err(Reason::CounterExhausted),
+    };
+    drop(table);
+    let left = u64::from(id) << low_bits;
+    live.round = Some((round, left));
+    Ok(left)
 }
 
 /// Puts a dummy packet (RFC 4303 §2.6) behind a sealed one: what only a variant does.
@@ -610,6 +570,7 @@ fn dummy_behind(
     live: &mut LiveSa,
     idents: &mut Idents,
     ids: Option<&(u16, Vec<u32>)>,
+    rng: &mut hallmark_core::Rng,
     index: usize,
     batch: &mut Batch,
     pool: &mut Pool,
@@ -627,9 +588,8 @@ fn dummy_behind(
     esp.fill(0);
     let (number, granted) = live.shared.counter.take(1, u64::from(u32::MAX));
     let conforming = Behaviour::conforming();
-    let mut rng = hallmark_core::Rng::from_u64(number);
     let iv = match transform.is_counter_mode() {
-        true => vector(live, ids, number, &conforming, &mut rng).unwrap_or(number).to_be_bytes(),
+        true => vector(live, ids, number, &conforming, rng).unwrap_or(number).to_be_bytes(),
         false => rng.octets::<8>(),
     };
     let (head, rest) = esp.split_at_mut(transform.header_len());
@@ -650,226 +610,6 @@ fn dummy_behind(
     dummy.fate = if sealed { Fate::Out(Side::Wan) } else { Fate::Dropped(Reason::Dummy) };
     if let Err(dummy) = batch.push(dummy) {
         pool.give(dummy);
-    }
-}
-
-impl Dress {
-    fn new(live: &LiveSa, config: &Config, replay: &Replay, stamp: Option<[u8; STAMP_LEN]>) -> Self {
-        let sa = &live.sa;
-        Self {
-            transform: sa.transform,
-            spi: sa.spi,
-            mode: sa.mode,
-            extended: sa.extended_sequence,
-            source_preserved: sa.preservation.source(),
-            destination_preserved: sa.preservation.destination(),
-            endpoint: sa.endpoint.map(|address| (number(address), address.is_ipv4())),
-            own: config.address.map(|address| (number(address), address.is_ipv4())),
-            df: config.df,
-            dscp: config.dscp,
-            ecn: config.ecn,
-            stamp,
-            stamp_next: if matches!(replay, Replay::D3p { .. }) { config.d3p_proto } else { stamp::TBAR_NEXT_HEADER },
-            icv_len: sa.transform.icv_len(),
-        }
-    }
-
-    /// Puts outer header, ESP header, IV, stamp and trailer around a packet, everything but the cipher.
-    #[inline(always)]
-    pub(crate) fn put_on(
-        &self,
-        packet: &mut Packet,
-        sequence: u64,
-        iv: &[u8; 16],
-        idents: &mut Idents,
-        spoilt: Option<&Spoilt<'_>>,
-    ) -> Result<Dressed, Reason> {
-        let mode = spoilt.map_or(self.mode, |spoilt| spoilt.mode);
-        if mode == Mode::Transport {
-            return self.put_on_transport(packet, sequence, iv);
-        }
-        let inner = packet.ip();
-        let version4 = inner.first().is_some_and(|first| first >> 4 == 4);
-        let inner_next = if version4 { NEXT_V4 } else { NEXT_V6 };
-        let stamp_len = if self.stamp.is_some() { STAMP_LEN } else { 0 };
-        let extra = spoilt.map_or(0, |spoilt| spoilt.tfc);
-        let payload_len = inner.len() + stamp_len + extra;
-        let pad = match spoilt {
-            Some(spoilt) => spoilt.pad,
-            None => self.transform.pad_len(payload_len),
-        };
-        let options_len = spoilt.map_or(0, |spoilt| spoilt.options_len);
-        let outer_len = if version4 { outer::V4_LEN + options_len } else { outer::V6_LEN };
-        let header_len = self.transform.header_len();
-        let esp_len = header_len + payload_len + pad + 2 + self.icv_len;
-        let most = if version4 { 65_535 - outer::V4_LEN } else { 65_535 };
-        if esp_len > most {
-            return Err(Reason::TooBig);
-        }
-        let mut outer = self.outer_of(inner, version4);
-        outer.ident = idents.next(outer.src, outer.dst);
-        if let Some(spoilt) = spoilt {
-            spoilt.outer(&mut outer, inner);
-        }
-        let next = match (self.stamp, spoilt.and_then(|spoilt| spoilt.next)) {
-            (_, Some(next)) => next,
-            (Some(_), None) => self.stamp_next,
-            (None, None) => inner_next,
-        };
-        let tail = packet.append(extra + pad + 2 + self.icv_len).ok_or(Reason::NoBuffer)?;
-        if extra > 0 {
-            tail[..extra].fill(0);
-        }
-        // REQ ESP-007 REQ ESP-008
-        trailer::write(tail.get_mut(extra..extra + pad + 2).unwrap_or_default(), next);
-        if let Some(spoilt) = spoilt {
-            spoilt.trailer(tail.get_mut(extra..extra + pad + 2).unwrap_or_default());
-        }
-        let front = packet.prepend(outer_len + header_len + stamp_len).ok_or(Reason::NoBuffer)?;
-        let (ip, esp) = front.split_at_mut(outer_len);
-        if version4 {
-            if let Some(ip) = ip.first_chunk_mut() {
-                outer.write_v4(ip, esp_len);
-            }
-            if let Some(spoilt) = spoilt.filter(|spoilt| spoilt.options_len > 0) {
-                spoilt.put_options(ip);
-            }
-        } else if let Some(ip) = ip.first_chunk_mut() {
-            outer.write_v6(ip, esp_len);
-        }
-        self.write_header(esp, sequence, iv, inner_next);
-        if let Some(spoilt) = spoilt {
-            spoilt.header(esp);
-        }
-        Ok(Dressed { esp_at: outer_len })
-    }
-
-    /// Puts ESP between the IP header and what follows it.
-    fn put_on_transport(&self, packet: &mut Packet, sequence: u64, iv: &[u8; 16]) -> Result<Dressed, Reason> {
-        /// IPv6 extension headers that stay in front of ESP may be so long together with the IP header.
-        const HEADER_MAX: usize = 256;
-        let header = Header::parse(packet.ip()).ok_or(Reason::Malformed)?;
-        if header.is_fragment() {
-            // Transport mode protects whole packets only (RFC 4303 §3.1.1).
-            return Err(Reason::EspFragment);
-        }
-        let mut copy = [0; HEADER_MAX];
-        let ip_len = header.payload_at;
-        let (Some(room), Some(ip)) = (copy.get_mut(..ip_len), packet.ip().get(..ip_len)) else {
-            return Err(Reason::Malformed);
-        };
-        room.copy_from_slice(ip);
-        let stamp_len = if self.stamp.is_some() { STAMP_LEN } else { 0 };
-        let payload_len = packet.len() - ip_len + stamp_len;
-        let pad = self.transform.pad_len(payload_len);
-        let header_len = self.transform.header_len();
-        let esp_len = header_len + payload_len + pad + 2 + self.icv_len;
-        if ip_len + esp_len > 65_535 {
-            return Err(Reason::TooBig);
-        }
-        let next = if self.stamp.is_some() { self.stamp_next } else { header.protocol };
-        let tail = packet.append(pad + 2 + self.icv_len).ok_or(Reason::NoBuffer)?;
-        trailer::write(tail.get_mut(..pad + 2).unwrap_or_default(), next);
-        packet.prepend(header_len + stamp_len).ok_or(Reason::NoBuffer)?;
-        let total = packet.len();
-        let (ip, esp) = packet.ip_mut().split_at_mut(ip_len);
-        ip.copy_from_slice(copy.get(..ip_len).unwrap_or_default());
-        self.write_header(esp.get_mut(..header_len + stamp_len).unwrap_or_default(), sequence, iv, header.protocol);
-        if header.version4 {
-            outer::set_v4_word(ip, 8, [header.hops, protocol::ESP]);
-        } else if let Some(named) = ip.get_mut(header.next_header_at) {
-            *named = protocol::ESP;
-        }
-        outer::set_len(ip, total);
-        Ok(Dressed { esp_at: ip_len })
-    }
-
-    /// Writes SPI, sequence number, IV and stamp.
-    #[inline(always)]
-    fn write_header(&self, esp: &mut [u8], sequence: u64, iv: &[u8; 16], payload_next: u8) {
-        let (head, payload) = esp.split_at_mut(self.transform.header_len());
-        if let Some((numbers, vector)) = head.split_first_chunk_mut::<8>() {
-            *numbers = (u64::from(self.spi) << 32 | sequence & 0xffff_ffff).to_be_bytes();
-            if let Some(iv) = iv.get(..vector.len()) {
-                vector.copy_from_slice(iv);
-            }
-        }
-        if let (Some(stamp), Some(room)) = (&self.stamp, payload.first_chunk_mut::<STAMP_LEN>()) {
-            *room = *stamp;
-            room[0] = payload_next;
-        }
-    }
-
-    /// Makes the outer header of a tunnel, but for its identification.
-    // REQ ESP-038 REQ ESP-039 REQ ESP-045 REQ ESP-046 REQ ESP-047 REQ ESP-049 REQ ESP-053
-    #[inline(always)]
-    fn outer_of(&self, inner: &[u8], version4: bool) -> Outer {
-        let class = traffic_class(inner);
-        let (src, dst) = crate::classifier::addresses(inner, version4).unwrap_or_default();
-        let of_version = |end: Option<(u128, bool)>| end.filter(|(_, v4)| *v4 == version4).map(|(address, _)| address);
-        let (hops, flags) = if version4 {
-            let hops = inner.get(8).copied().unwrap_or(1);
-            let inner_df = inner.get(6).is_some_and(|flags| flags & 0x40 != 0);
-            let df = match self.df {
-                Df::Copy => inner_df,
-                Df::Set => true,
-                Df::Clear => false,
-            };
-            (hops, if df { outer::DF } else { 0 })
-        } else {
-            (inner.get(7).copied().unwrap_or(1), 0)
-        };
-        let dscp = self.dscp.map_or(class & 0xfc, |dscp| dscp << 2);
-        let ecn = if self.ecn == Ecn::Normal { class & 3 } else { 0 };
-        Outer {
-            traffic_class: dscp | ecn,
-            hops,
-            protocol: protocol::ESP,
-            flags,
-            ident: 0,
-            flow_label: 0,
-            src: if self.source_preserved { src } else { of_version(self.own).unwrap_or(src) },
-            dst: if self.destination_preserved { dst } else { of_version(self.endpoint).unwrap_or(dst) },
-        }
-    }
-}
-
-/// Reads the TOS octet or traffic class.
-#[inline]
-pub(crate) fn traffic_class(ip: &[u8]) -> u8 {
-    match ip.first_chunk::<2>() {
-        Some([first, second]) if first >> 4 == 4 => *second,
-        Some([first, second]) => first << 4 | second >> 4,
-        None => 0,
-    }
-}
-
-/// Numbers outer IPv4 headers: a counter for each of 256 groups of address pairs, each from a random start, because
-/// the hosts themselves and a second member of the site may send ESP between the same addresses (esp.md §6).
-#[derive(Debug)]
-pub(crate) struct Idents {
-    next: [u16; 256],
-    pub(crate) single: bool,
-}
-
-impl Idents {
-    pub(crate) fn new(rng: &mut hallmark_core::Rng, single: bool) -> Self {
-        let mut next = [0; 256];
-        for start in &mut next {
-            *start = rng.next_u32() as u16;
-        }
-        Self { next, single }
-    }
-
-    #[inline]
-    pub(crate) fn next(&mut self, src: u128, dst: u128) -> u16 {
-        let mix = (src as u64 ^ (src >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ (dst as u64 ^ (dst >> 64) as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-        let group = if self.single { 0 } else { (mix >> 56) as usize };
-        // Eight bits stay below 256.
-        let next = &mut self.next[group];
-        *next = next.wrapping_add(1);
-        *next
     }
 }
 

@@ -11,6 +11,7 @@ pub mod classifier;
 pub mod config;
 mod datapath;
 mod decrypt;
+mod dress;
 mod encrypt;
 pub mod event;
 mod flow;

@@ -4,7 +4,7 @@ use hallmark_core::Rng;
 use hallmark_crypto::esp::{Backend, Cipher, EspKey, Transform};
 
 use crate::behaviour::{Behaviour, Defect, Variant};
-use crate::encrypt::{Dress, NEXT_V4, traffic_class};
+use crate::dress::{Dress, NEXT_V4, traffic_class};
 use crate::header::Header;
 use crate::outer::{self, Outer};
 use crate::packet::{Batch, Fate, Packet, Pool};

@@ -8,7 +8,7 @@ use crate::classifier::{FlowKey, addresses};
 use crate::config::{Mss, Ttl};
 use crate::datapath::Datapath;
 use crate::decrypt::Outside;
-use crate::encrypt::{NEXT_DUMMY, NEXT_V4, NEXT_V6, traffic_class};
+use crate::dress::{NEXT_DUMMY, NEXT_V4, NEXT_V6, traffic_class};
 use crate::event::EventKind;
 use crate::flow::{Decision, Question};
 use crate::glance::Glance;

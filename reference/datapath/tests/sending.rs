@@ -410,3 +410,23 @@ fn learned_path_mtus_apply_to_the_next_packet() {
     assert_eq!(member.data.status(at(2)).pmtu.len(), 1);
     assert_eq!(member.fate(at(700), Side::Lan, &big), SENT, "it has aged");
 }
+
+#[test]
+fn dummy_packets_are_made_on_demand_and_thrown_away_where_they_arrive() {
+    use hallmark_datapath::{Behaviour, Variant};
+    let behaviour = Behaviour::conforming().with_variant(Variant::DummyPackets);
+    for transform in ["aes128-gcm16", "aes128-cbc+hmac-sha256", "null+hmac-sha1"] {
+        let policy = policy(vec![sa(0x1000, transform)]);
+        let mut sender = Member::with(Config { behaviour: behaviour.clone(), ..keep() }, &policy);
+        let mut receiver = Member::with(keep(), &policy);
+        for inner in [udp("10.1.0.1", "10.2.0.1", 20), v6(30)] {
+            let sent = sender.burst(at(1), Side::Lan, &vec![inner; 32]);
+            assert_eq!(sent.len(), 34, "two of them");
+            let octets: Vec<Vec<u8>> = sent.into_iter().map(|(_, octets)| octets).collect();
+            let fates: Vec<Fate> = receiver.burst(at(1), Side::Wan, &octets).into_iter().map(|o| o.0).collect();
+            let dummies = fates.iter().filter(|fate| **fate == Fate::Dropped(Reason::Dummy)).count();
+            assert_eq!((dummies, fates.iter().filter(|fate| **fate == Fate::Out(Side::Lan)).count()), (2, 32));
+        }
+        assert!(receiver.events().is_empty());
+    }
+}
