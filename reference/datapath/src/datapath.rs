@@ -390,7 +390,9 @@ impl Datapath {
         let stance = Stance {
             unregistered: self.state == State::Unregistered || closes && reverts,
             closes,
-            sends_clear: receive_only && !passive && !behaviour.has(Defect::ReceiveOnlyEncrypts)
+            sends_clear: receive_only
+                && (!passive || behaviour.has(Defect::PassiveOverruled))
+                && !behaviour.has(Defect::ReceiveOnlyEncrypts)
                 || passive && behaviour.has(Defect::PassiveSendsClear),
             accepts_clear: receive_only && !behaviour.has(Defect::ReceiveOnlyDropsClear)
                 || passive && !behaviour.has(Defect::PassiveDropsClear),
@@ -496,9 +498,10 @@ impl Datapath {
     /// Sends an error for each ESP packet that was refused: what only a defect does.
     fn answer_errors(&mut self, now: Now, arrived: usize, batch: &mut Batch, pool: &mut Pool) {
         for index in 0..arrived {
-            let refused = batch.packets.get(index).is_some_and(
-                |packet| matches!(packet.fate, Fate::Dropped(reason) if reason.as_str().starts_with("esp.")),
-            );
+            let refused = batch
+                .packets
+                .get(index)
+                .is_some_and(|packet| matches!(packet.fate, Fate::Dropped(reason) if is_protocol_error(reason)));
             if refused {
                 self.tell(now, index, Problem::TimeExceeded, Side::Wan, batch, pool);
             }
@@ -531,4 +534,9 @@ impl Datapath {
         self.recent.push_back(hash);
         false
     }
+}
+
+/// Tells whether a packet was refused for what is in it as ESP, or for its time.
+fn is_protocol_error(reason: Reason) -> bool {
+    ["esp.", "tbar.", "d3p."].iter().any(|area| reason.as_str().starts_with(area))
 }

@@ -447,6 +447,10 @@ impl Datapath {
         if let Some(live) = self.sas.get_mut(sa).filter(|_| !silent) {
             live.counts.receive_errors += 1;
             match reason {
+                Reason::BadIcv if behaviour.has(Defect::TbarCheckedBeforeIcv) => {
+                    live.counts.replay_errors += 1;
+                    self.times.input_errors += 1;
+                }
                 Reason::BadIcv => live.counts.mac_errors += 1,
                 Reason::Replay => live.counts.replay_errors += 1,
                 _ => {}
@@ -539,7 +543,7 @@ impl Datapath {
         let behaviour = &self.config.behaviour;
         if behaviour.has(Defect::WrongSyslogNotIpsec) {
             self.events.push(now.mono, EventKind::NotIpsec { src, dst, protocol: protocol::ESP });
-        } else if !behaviour.has(Defect::InvalidSpiUnreported) && !behaviour.varies(Variant::QuietSelectors) {
+        } else if !behaviour.varies(Variant::QuietSelectors) {
             self.events.push(now.mono, EventKind::InvalidSpi { spi, src, dst });
         }
         let ours = self.config.recovery_spis.is_none_or(|(mask, value)| spi & mask == value & mask);
@@ -558,6 +562,7 @@ impl Datapath {
         let width = match self.replay {
             Replay::Counter { window } => window.clamp(WINDOW_MIN, WINDOW_MAX),
             Replay::Time { .. } if behaviour.has(Defect::CounterCheckedInTbar) => 64,
+            Replay::None if behaviour.has(Defect::CounterCheckedUnasked) => 64,
             _ => return None,
         };
         if !behaviour.is_any() {

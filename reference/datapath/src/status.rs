@@ -176,8 +176,8 @@ pub struct ReplayError {
     /// When.
     #[serde(serialize_with = "seconds")]
     pub at: Instant,
-    /// Outer source.
-    pub src: IpAddr,
+    /// Outer source; only a defect leaves it out.
+    pub src: Option<IpAddr>,
     /// Outer destination.
     pub dst: IpAddr,
     /// Own time in seconds.

@@ -3,7 +3,7 @@
 use hallmark_core::Now;
 use hallmark_crypto::esp::{TrailerError, trailer};
 
-use crate::behaviour::Defect;
+use crate::behaviour::{Defect, Variant};
 use crate::classifier::{FlowKey, addresses};
 use crate::config::{Mss, Ttl};
 use crate::datapath::Datapath;
@@ -328,7 +328,8 @@ impl Datapath {
                 }
                 let (next, seconds, micros) = stamp::read_d3p(payload).ok_or(Reason::D3pType)?;
                 self.times.input_packets += 1;
-                let window = if has(Defect::D3pFullWidth) { window * 2 } else { window };
+                let full = self.config.behaviour.varies(Variant::D3pFullWidth);
+                let window = if full { window * 2 } else { window };
                 let mut verdict = stamp::judge_d3p(now.wall, seconds, micros, window);
                 if has(Defect::D3pNoWrap) {
                     let own = now.wall.0.div_euclid(1_000_000_000) as u32;
@@ -397,6 +398,7 @@ impl Datapath {
         };
         self.events.push(now.mono, event);
         let unsampled = behaviour.has(Defect::TbarHistoryUnsampled);
+        let src = (!anonymous).then_some(src);
         let error = ReplayError { at: now.mono, src, dst, my_pseudotime, peer_pseudotime, window };
         self.times.remember(error, if unsampled { u32::MAX } else { HISTORY_PER_MINUTE }, HISTORY);
         Err(reason)

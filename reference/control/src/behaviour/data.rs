@@ -27,6 +27,8 @@ macro_rules! data_defects {
                 "Leaves the deny entries of the access list out.";
             GmPseudotimeRegistrationIgnored => "gm_pseudotime_registration_ignored", "TBAR-007",
                 "Starts its own pseudotime at 0 when it registers.";
+            GmRecoveryDropsKeys => "gm_recovery_drops_keys", "DP-027",
+                "Drops its keys when an error of the data plane starts a registration.";
             GmPseudotimeRekeyIgnored => "gm_pseudotime_rekey_ignored", "TBAR-008",
                 "Does not set its pseudotime after a PUSH.";
         }

@@ -175,6 +175,9 @@ impl GroupMember {
         self.data.recovery.latest = Some(now.mono);
         self.data.recovery.executed += 1;
         self.event(now, None, EventKind::RecoveryRegistration { group: self.config.group.id, spi });
+        if self.behaviour.has(Defect::GmRecoveryDropsKeys) {
+            self.sadb = crate::sadb::Sadb::default();
+        }
         let next = self.home.map_or(0, |home| home + 1);
         self.start_registration_at(now, "recovery", next);
     }

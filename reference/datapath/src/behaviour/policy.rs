@@ -82,6 +82,8 @@ macro_rules! policy_defects {
                 "Drops clear packets of the permit class although it is passive.";
             PassiveSendsClear => "dp_passive_sends_clear", "DP-021",
                 "Sends in clear while it is passive.";
+            PassiveOverruled => "dp_passive_overruled", "DP-021",
+                "Sends in clear in a group that is to receive only, although it is passive.";
             DuplexNotRestored => "dp_duplex_not_restored", "DP-023",
                 "Stays in receive-only mode when the policy goes back to both directions.";
             // rollover
@@ -113,8 +115,6 @@ macro_rules! policy_defects {
             RegisteredForgotten => "dp_registered_forgotten", "FC-007",
                 "Opens again when its keys have run out.";
             // reports
-            InvalidSpiUnreported => "dp_invalid_spi_unreported", "ESP-035",
-                "Drops packets with an unknown SPI without reporting them.";
             CountersTwice => "dp_counters_twice", "DP-024",
                 "Counts every packet that it protects twice.";
             CountersMissDecrypt => "dp_counters_miss_decrypt", "DP-024",

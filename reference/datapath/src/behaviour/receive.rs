@@ -111,6 +111,8 @@ macro_rules! receive_defects {
                 "Takes the high half of extended sequence numbers for 0.";
             CounterCheckedInTbar => "dp_counter_checked_in_tbar", "TBAR-001",
                 "Checks sequence numbers of all senders in one window although the policy is time-based.";
+            CounterCheckedUnasked => "dp_counter_checked_unasked", "ESP-061",
+                "Checks sequence numbers of all senders in one window although the policy asks for no protection.";
             // time-based replay
             TbarWallclock => "tbar_wallclock", "P11",
                 "Runs its pseudotime on the wall clock, so that a step of the clock moves it.";
@@ -152,8 +154,6 @@ macro_rules! receive_defects {
                 "Accepts packets without a delay detection header although the policy demands one.";
             D3pUnexpectedAccepted => "dp_d3p_unexpected_accepted", "ESP-093",
                 "Accepts a delay detection header that is not in the policy.";
-            D3pFullWidth => "dp_d3p_full_width", "ESP-094",
-                "Accepts delays of the whole window on each side.";
             D3pNoWrap => "dp_d3p_no_wrap", "ESP-094",
                 "Compares the 32-bit seconds of delay detection without regard to their wrap.";
             D3pNotChecked => "dp_d3p_not_checked", "ESP-094",
@@ -168,6 +168,8 @@ macro_rules! receive_variants {
             $($before)*
             TbarEdgeExclusive => "dp_tbar_edge_exclusive", "getvpn.md 4.2",
                 "Refuses stamps that lie exactly on the edge of the window.";
+            D3pFullWidth => "dp_d3p_full_width", "esp.md 18",
+                "Accepts delays of the whole window on each side.";
             LargerWindow => "dp_larger_window", "ESP-056",
                 "Uses a replay window of 1024 where the policy asks for less.";
             QuietSelectors => "dp_quiet_about_unknown_spi", "getvpn.md 7.3",
