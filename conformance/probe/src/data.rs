@@ -30,5 +30,5 @@ mod seal;
 pub use clear::{Clear, Tcp, Upper};
 pub use compare::differences;
 pub use open::{EspSeen, Finding, Ledger, Opener, Outer};
-pub use replay::{Replay, Stamp, clock_showing, shifted};
+pub use replay::{Replay, Stamp, clock_showing, group_spi, shifted};
 pub use seal::{Forge, Part, Sender};

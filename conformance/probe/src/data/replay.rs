@@ -1,6 +1,7 @@
 //! Replay protection by time: the group clock and the stamps that packets carry.
 
 use hallmark_core::{Instant, Pseudotime, UnixTime};
+use hallmark_crypto::{HashAlg, prf};
 use hallmark_wire::gdoi::{DataPolicy, ReplayPolicy};
 
 /// How members of a group keep old packets out, as the key server tells them in the reference's private form.
@@ -38,6 +39,15 @@ pub const fn clock_showing(secs: u64, now: Instant) -> Pseudotime {
 #[must_use]
 pub const fn shifted(clock: Pseudotime, millis: i64) -> Pseudotime {
     Pseudotime::new(clock.ticks.saturating_add_signed(millis / 10), clock.at)
+}
+
+/// Gives an SPI that tells its group in the upper half, in the reference's private form: the first 16 bits of
+/// HMAC-SHA-256 over the group identifier under the key `hallmark group spi`, or 1 where those are 0.
+#[must_use]
+pub fn group_spi(group: u32, low: u16) -> u32 {
+    let digest = prf(HashAlg::Sha256, b"hallmark group spi", &[&group.to_be_bytes()]);
+    let tag = digest.first_chunk::<2>().map_or(0, |octets| u16::from_be_bytes(*octets)).max(1);
+    u32::from(tag) << 16 | u32::from(low)
 }
 
 impl Replay {

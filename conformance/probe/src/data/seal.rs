@@ -1,5 +1,6 @@
 //! ESP as another member of the group sends it, right or wrong.
 
+use hallmark_core::UnixTime;
 use hallmark_crypto::esp::{Backend, Cipher, EspKey, Mac, Transform};
 use hallmark_wire::ip;
 
@@ -22,6 +23,8 @@ pub struct Sender {
     pub replay: Replay,
     /// The high half of its sequence numbers, for an SA with 64-bit numbers; `None` for one with 32.
     pub seq_high: Option<u32>,
+    /// How far its wall clock is ahead of the tester's, in seconds.
+    pub wall_ahead_secs: i64,
     counter: u64,
     transform: Transform,
     key: EspKey,
@@ -41,6 +44,7 @@ impl Sender {
             sender_id: (8, 200),
             replay: Replay::None,
             seq_high: tek.has_extended_sequence().then_some(0),
+            wall_ahead_secs: 0,
             counter: 0,
             transform,
             key,
@@ -85,7 +89,10 @@ impl Sender {
         let stamp = match self.replay {
             Replay::None | Replay::Counter { .. } => None,
             Replay::Time { clock, .. } => Some(Stamp::Time { ticks: clock.at(world.now()) }),
-            Replay::D3p { .. } => Some(Stamp::d3p(world.wall())),
+            Replay::D3p { .. } => {
+                let ahead = self.wall_ahead_secs.saturating_mul(1_000_000_000);
+                Some(Stamp::d3p(UnixTime(world.wall().0.saturating_add(ahead))))
+            }
         };
         let version = ip::version(inner);
         let (body, inner_next) = match (self.transport, version) {
