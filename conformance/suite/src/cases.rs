@@ -43,13 +43,18 @@ mod gm_data;
 mod gm_phase1;
 mod gm_pull;
 mod gm_push;
+mod ks_data;
 mod ks_phase1;
 mod ks_pull;
 mod ks_push;
 
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
+    gm_data::counter::CASES,
+    gm_data::counters::CASES,
     gm_data::cutting::CASES,
+    gm_data::d3p::CASES,
+    gm_data::direction::CASES,
     gm_data::failclose::CASES,
     gm_data::headers::CASES,
     gm_data::joining::CASES,
@@ -60,6 +65,9 @@ pub(crate) const MODULES: &[&[Case]] = &[
     gm_data::pathmtu::CASES,
     gm_data::policy::CASES,
     gm_data::protect::CASES,
+    gm_data::recovery::CASES,
+    gm_data::rollover::CASES,
+    gm_data::tbar::CASES,
     gm_data::transforms::CASES,
     gm_phase1::answers::CASES,
     gm_phase1::certificates::CASES,
@@ -94,6 +102,7 @@ pub(crate) const MODULES: &[&[Case]] = &[
     gm_push::multicast::CASES,
     gm_push::seq::CASES,
     gm_push::sig::CASES,
+    ks_data::CASES,
     ks_phase1::aggressive::CASES,
     ks_phase1::answers::CASES,
     ks_phase1::certificates::CASES,

@@ -1,11 +1,16 @@
 //! Traffic through a group member under test.
 
+pub(crate) mod counter;
+pub(crate) mod counters;
 pub(crate) mod cutting;
+pub(crate) mod d3p;
+pub(crate) mod direction;
 mod esp;
 pub(crate) mod failclose;
 pub(crate) mod headers;
 pub(crate) mod joining;
 pub(crate) mod malformed;
+mod marks;
 pub(crate) mod mss;
 pub(crate) mod multicast;
 pub(crate) mod opening;
@@ -13,4 +18,7 @@ pub(crate) mod pathmtu;
 mod pieces;
 pub(crate) mod policy;
 pub(crate) mod protect;
+pub(crate) mod recovery;
+pub(crate) mod rollover;
+pub(crate) mod tbar;
 pub(crate) mod transforms;
