@@ -9,6 +9,10 @@ pub const HEADROOM: usize = 128;
 pub const TAILROOM: usize = 96;
 /// Longest link header that is kept with a packet (Ethernet with two VLAN tags).
 pub const LINK_MAX: usize = 22;
+/// Octets at the very front of a buffer where the link header is kept.
+const LINK_ROOM: usize = 32;
+/// Where an IP packet begins in its buffer before anything is put in front of it.
+const FRONT: usize = LINK_ROOM + HEADROOM;
 /// Packets of 65535 octets that a pool has.
 pub const LARGE: usize = 16;
 /// Packets that a port hands over at once.
@@ -52,13 +56,14 @@ pub enum Fate {
     Held,
 }
 
-/// Holds an IP packet in a buffer with room in front and behind, and its link header beside it.
+/// Holds an IP packet in a buffer with room in front and behind, and its link header at the front of the buffer.
+///
+/// It is small, because it is moved from the pool into a batch and back.
 #[derive(Debug)]
 pub struct Packet {
     buffer: Box<[u8]>,
     start: u32,
     end: u32,
-    link: [u8; LINK_MAX],
     link_len: u8,
     /// What becomes of it.
     pub fate: Fate,
@@ -73,7 +78,6 @@ impl Default for Packet {
             buffer: Box::default(),
             start: 0,
             end: 0,
-            link: [0; LINK_MAX],
             link_len: 0,
             fate: Fate::Held,
             received_on: Side::Lan,
@@ -85,11 +89,11 @@ impl Packet {
     /// Makes an empty packet that can hold an IP packet of `max_ip_len` octets besides the head and tail room.
     #[must_use]
     pub fn with_capacity(max_ip_len: usize) -> Self {
-        let len = max_ip_len.min(65_535).saturating_add(HEADROOM + TAILROOM);
+        let len = max_ip_len.min(65_535).saturating_add(FRONT + TAILROOM);
         Self {
             buffer: vec![0; len].into_boxed_slice(),
-            start: HEADROOM as u32,
-            end: HEADROOM as u32,
+            start: FRONT as u32,
+            end: FRONT as u32,
             fate: Fate::Pending,
             ..Self::default()
         }
@@ -102,14 +106,16 @@ impl Packet {
     }
 
     /// Empties it, with all its headroom free.
+    #[inline]
     pub fn clear(&mut self) {
-        self.start = HEADROOM.min(self.buffer.len()) as u32;
+        self.start = FRONT.min(self.buffer.len()) as u32;
         self.end = self.start;
         self.link_len = 0;
         self.fate = Fate::Pending;
     }
 
     /// Puts a link header (at most [`LINK_MAX`] octets) and an IP packet in; `false`, and empty, when they do not fit.
+    #[inline]
     pub fn set(&mut self, link: &[u8], ip: &[u8]) -> bool {
         self.clear();
         if !self.set_link(link) {
@@ -128,8 +134,10 @@ impl Packet {
     }
 
     /// Replaces the link header; `false` when it is too long.
+    #[inline]
     pub fn set_link(&mut self, link: &[u8]) -> bool {
-        let Some(room) = self.link.get_mut(..link.len()) else { return false };
+        let room = self.buffer.get_mut(..link.len()).filter(|room| room.len() <= LINK_MAX);
+        let Some(room) = room else { return false };
         room.copy_from_slice(link);
         self.link_len = link.len() as u8;
         true
@@ -138,12 +146,12 @@ impl Packet {
     /// Shows the link header.
     #[must_use]
     pub fn link(&self) -> &[u8] {
-        self.link.get(..usize::from(self.link_len)).unwrap_or_default()
+        self.buffer.get(..usize::from(self.link_len)).unwrap_or_default()
     }
 
     /// Lends the link header.
     pub fn link_mut(&mut self) -> &mut [u8] {
-        self.link.get_mut(..usize::from(self.link_len)).unwrap_or_default()
+        self.buffer.get_mut(..usize::from(self.link_len)).unwrap_or_default()
     }
 
     /// Shows the IP packet.
@@ -176,10 +184,9 @@ impl Packet {
     pub fn frame(&mut self) -> &[u8] {
         let link_len = usize::from(self.link_len);
         let Some(at) = (self.start as usize).checked_sub(link_len) else { return &[] };
-        if let (Some(room), Some(link)) =
-            (self.buffer.get_mut(at..at.saturating_add(link_len)), self.link.get(..link_len))
-        {
-            room.copy_from_slice(link);
+        // What keeps the link header is never part of the headroom.
+        if at >= link_len {
+            self.buffer.copy_within(..link_len, at);
         }
         self.buffer.get(at..self.end as usize).unwrap_or_default()
     }
@@ -187,7 +194,7 @@ impl Packet {
     /// Counts the octets that [`Packet::prepend`] can still give.
     #[must_use]
     pub const fn headroom(&self) -> usize {
-        (self.start as usize).saturating_sub(LINK_MAX)
+        (self.start as usize).saturating_sub(LINK_ROOM + LINK_MAX)
     }
 
     /// Counts the octets that [`Packet::append`] can still give.
@@ -293,14 +300,45 @@ impl Pool {
     /// Gives a packet back. One without a buffer, or one too many, is forgotten.
     #[inline]
     pub fn give(&mut self, packet: Packet) {
-        let own_len = self.max_ip_len.min(usize::from(u16::MAX)) + HEADROOM + TAILROOM;
-        if packet.buffer.len() > own_len {
+        if packet.buffer.len() > self.own_len() {
             if self.large.len() < LARGE {
                 self.large.push(packet);
             }
         } else if packet.has_buffer() && self.free.len() < self.limit {
             self.free.push(packet);
         }
+    }
+
+    /// Moves up to `count` empty packets to the end of a batch, as far as there are any and the batch has room; gives how
+    /// many.
+    #[inline]
+    pub fn lend(&mut self, count: usize, batch: &mut Batch) -> usize {
+        let room = batch.packets.capacity().saturating_sub(batch.packets.len());
+        let count = count.min(room).min(self.free.len());
+        let old = batch.packets.len();
+        batch.packets.extend(self.free.drain(self.free.len() - count..));
+        for packet in batch.packets.iter_mut().skip(old) {
+            packet.clear();
+        }
+        count
+    }
+
+    /// Takes every packet of a batch back.
+    fn take_back(&mut self, batch: &mut Batch) {
+        let own_len = self.own_len();
+        let fits = self.free.len() + batch.packets.len() <= self.limit;
+        if fits && batch.packets.iter().all(|packet| packet.buffer.len() == own_len) {
+            self.free.append(&mut batch.packets);
+            return;
+        }
+        for packet in batch.packets.drain(..) {
+            self.give(packet);
+        }
+    }
+
+    /// Gives the octets of a buffer that is not one of the large ones.
+    fn own_len(&self) -> usize {
+        self.max_ip_len.min(usize::from(u16::MAX)) + FRONT + TAILROOM
     }
 
     /// Counts the free packets.
@@ -358,9 +396,7 @@ impl Batch {
 
     /// Gives every packet back to the pool.
     pub fn recycle(&mut self, pool: &mut Pool) {
-        for packet in self.packets.drain(..) {
-            pool.give(packet);
-        }
+        pool.take_back(self);
     }
 }
 
@@ -405,6 +441,35 @@ mod tests {
         pool.give(a.expect("taken"));
         pool.give(Packet::default());
         assert_eq!(pool.available(), 1);
+    }
+
+    #[test]
+    fn a_batch_borrows_from_the_pool_and_returns_everything() {
+        let mut pool = Pool::new(5, 64);
+        let mut batch = Batch::new();
+        assert_eq!(pool.lend(3, &mut batch), 3);
+        assert!(batch.packets.iter_mut().all(|packet| packet.is_empty() && packet.set(&[1; 14], &[2; 64])));
+        assert_eq!(pool.lend(9, &mut batch), 2);
+        assert_eq!((batch.packets.len(), pool.available()), (5, 0));
+        assert!(batch.push(Packet::default()).is_ok());
+        batch.recycle(&mut pool);
+        assert_eq!((batch.packets.len(), pool.available()), (0, 5));
+        assert_eq!(pool.lend(5, &mut batch), 5);
+        assert!(batch.packets.iter().all(|packet| packet.is_empty() && packet.link().is_empty()));
+        batch.recycle(&mut pool);
+        assert_eq!((batch.packets.len(), pool.available()), (0, 5));
+    }
+
+    #[test]
+    fn the_link_header_outlives_a_headroom_that_is_used_up() {
+        let mut packet = Packet::with_capacity(100);
+        let link: Vec<u8> = (1..=LINK_MAX as u8).collect();
+        assert!(packet.set(&link, &[7; 10]));
+        packet.prepend(HEADROOM - LINK_MAX).expect("headroom").fill(9);
+        for _ in 0..2 {
+            assert_eq!(packet.frame()[..LINK_MAX + 1], [&link[..], &[9]].concat());
+            assert_eq!(packet.link(), link);
+        }
     }
 
     #[test]
