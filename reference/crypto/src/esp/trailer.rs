@@ -26,6 +26,7 @@ impl TrailerError {
 }
 
 /// Fills `out` with a trailer: `out.len() - 2` octets of padding (at most 255), Pad Length, Next Header.
+#[inline]
 pub fn write(out: &mut [u8], next_header: u8) {
     debug_assert!((2..=257).contains(&out.len()), "a trailer has 2 to 257 octets");
     let Some((padding, [pad_length, last])) = out.split_last_chunk_mut() else { return };
@@ -44,6 +45,7 @@ pub fn write(out: &mut [u8], next_header: u8) {
 /// # Errors
 /// Refuses a Pad Length that overruns the plaintext and, when `check_pattern` is set, any other padding than the
 /// default one.
+#[inline]
 pub fn parse(plaintext: &[u8], check_pattern: bool) -> Result<(usize, u8), TrailerError> {
     let Some((body, [pad_length, next_header])) = plaintext.split_last_chunk() else {
         return Err(TrailerError::PadLength);

@@ -101,12 +101,14 @@ impl Cipher {
 
     /// Tells whether the cipher authenticates by itself and takes no MAC.
     #[must_use]
+    #[inline]
     pub const fn is_aead(self) -> bool {
         matches!(self, Self::AesGcm { .. } | Self::AesGmac(_))
     }
 
     /// Gives the block of CBC in octets, 1 for what needs no whole blocks.
     #[must_use]
+    #[inline]
     pub const fn block_len(self) -> usize {
         match self {
             Self::Des | Self::TripleDes => 8,
@@ -152,6 +154,7 @@ impl Mac {
 
     /// Gives the octets of the ICV: 96 bits for the old hashes, the left half for SHA-2.
     #[must_use]
+    #[inline]
     pub const fn icv_len(self) -> usize {
         match self {
             Self::HmacMd5 | Self::HmacSha1 => 12,
@@ -190,6 +193,7 @@ impl Transform {
 
     /// Gives the octets of the explicit IV.
     #[must_use]
+    #[inline]
     pub const fn iv_len(self) -> usize {
         match self.cipher {
             Cipher::Null => 0,
@@ -200,6 +204,7 @@ impl Transform {
 
     /// Gives the octets of the ICV, 0 for a cipher without integrity.
     #[must_use]
+    #[inline]
     pub const fn icv_len(self) -> usize {
         // REQ ESP-022 REQ ESP-025 REQ ESP-026 REQ ESP-027
         match (self.cipher, self.mac) {
@@ -212,6 +217,7 @@ impl Transform {
 
     /// Gives the octets that payload and trailer together are a multiple of: the block, at least 4.
     #[must_use]
+    #[inline]
     pub const fn align(self) -> usize {
         // REQ ESP-007 REQ ESP-029
         let block = self.cipher.block_len();
@@ -220,6 +226,7 @@ impl Transform {
 
     /// Gives the octets in front of the payload: SPI, sequence number and IV.
     #[must_use]
+    #[inline]
     pub const fn header_len(self) -> usize {
         FIXED_HEADER_LEN + self.iv_len()
     }
@@ -248,12 +255,14 @@ impl Transform {
 
     /// Tells whether the IV is a counter that carries a sender id (RFC 6054): GCM and GMAC.
     #[must_use]
+    #[inline]
     pub const fn is_counter_mode(self) -> bool {
         self.cipher.is_aead()
     }
 
     /// Gives the least padding that aligns a payload of so many octets.
     #[must_use]
+    #[inline]
     pub const fn pad_len(self, payload_len: usize) -> usize {
         let align = self.align();
         (align - (payload_len + TRAILER_LEN) % align) % align
@@ -261,6 +270,7 @@ impl Transform {
 
     /// Gives the octets that ESP adds to a payload of so many octets; the outer IP header is not counted.
     #[must_use]
+    #[inline]
     pub const fn overhead(self, payload_len: usize) -> usize {
         self.header_len() + self.pad_len(payload_len) + TRAILER_LEN + self.icv_len()
     }
@@ -278,6 +288,7 @@ impl Transform {
     /// # Errors
     /// [`EspError::TooShort`] when header, trailer and ICV do not fit, [`EspError::BadAlignment`] when the encrypted
     /// part is no multiple of [`align`](Self::align).
+    #[inline]
     pub const fn check_len(self, esp_len: usize) -> Result<(), EspError> {
         // REQ ESP-032
         let least = self.header_len() + TRAILER_LEN + self.icv_len();
