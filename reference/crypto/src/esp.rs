@@ -226,7 +226,7 @@ impl EspKey {
             return Err(EspError::TooShort { need: least, have: esp_len });
         }
         let (len, block) = (esp_len - least, self.transform.cipher.block_len());
-        if len.is_multiple_of(block) { Ok(()) } else { Err(EspError::BadAlignment { len, align: block }) }
+        if len & (block - 1) == 0 { Ok(()) } else { Err(EspError::BadAlignment { len, align: block }) }
     }
 }
 

@@ -106,7 +106,7 @@ impl Cipher {
         matches!(self, Self::AesGcm { .. } | Self::AesGmac(_))
     }
 
-    /// Gives the block of CBC in octets, 1 for what needs no whole blocks.
+    /// Gives the block of CBC in octets, 1 for what needs no whole blocks. A power of two.
     #[must_use]
     #[inline]
     pub const fn block_len(self) -> usize {
@@ -215,7 +215,7 @@ impl Transform {
         }
     }
 
-    /// Gives the octets that payload and trailer together are a multiple of: the block, at least 4.
+    /// Gives the octets that payload and trailer together are a multiple of: the block, at least 4. A power of two.
     #[must_use]
     #[inline]
     pub const fn align(self) -> usize {
@@ -265,7 +265,8 @@ impl Transform {
     #[inline]
     pub const fn pad_len(self, payload_len: usize) -> usize {
         let align = self.align();
-        (align - (payload_len + TRAILER_LEN) % align) % align
+        // It is a power of two, and this is asked for each packet: no division.
+        payload_len.wrapping_add(TRAILER_LEN).wrapping_neg() & (align - 1)
     }
 
     /// Gives the octets that ESP adds to a payload of so many octets; the outer IP header is not counted.
@@ -296,7 +297,7 @@ impl Transform {
             return Err(EspError::TooShort { need: least, have: esp_len });
         }
         let body = esp_len - self.header_len() - self.icv_len();
-        if body.is_multiple_of(self.align()) {
+        if body & (self.align() - 1) == 0 {
             Ok(())
         } else {
             Err(EspError::BadAlignment { len: body, align: self.align() })
