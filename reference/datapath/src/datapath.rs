@@ -20,7 +20,7 @@ use crate::policy::{Direction, Mode, Policy, Pseudotime, Replay, Sa, SaDirection
 use crate::reason::Reason;
 use crate::replay::Window;
 use crate::sa::{LiveSa, SaCounts, SaTable, Shared};
-use crate::status::Totals;
+use crate::status::{Count, Totals};
 use crate::tables::{Stance, Tables};
 use crate::times::Times;
 use crate::trace::{Captured, Captures, Checkpoint, Trace, TraceFilter, Tracer};
@@ -448,10 +448,11 @@ impl Datapath {
     /// Notes what became of everything.
     fn leave(&mut self, now: Now, arrived: usize, batch: &mut Batch) {
         let silent = self.config.behaviour.has(Defect::ExpiryReportsNothing);
+        let (mut lan_out, mut wan_out) = (Count::default(), Count::default());
         for packet in &batch.packets {
-            let total = match packet.fate {
-                Fate::Out(Side::Lan) => &mut self.totals.lan_out,
-                Fate::Out(Side::Wan) => &mut self.totals.wan_out,
+            match packet.fate {
+                Fate::Out(Side::Lan) => lan_out.add(packet.len()),
+                Fate::Out(Side::Wan) => wan_out.add(packet.len()),
                 Fate::Dropped(reason) => {
                     if silent && matches!(reason, Reason::NoUsableSa | Reason::Expired) {
                         continue;
@@ -460,12 +461,12 @@ impl Datapath {
                     if let Some(count) = self.drops.get_mut(reason as usize) {
                         *count += 1;
                     }
-                    continue;
                 }
-                Fate::Held | Fate::Pending => continue,
-            };
-            total.add(packet.len());
+                Fate::Held | Fate::Pending => {}
+            }
         }
+        self.totals.lan_out.join(lan_out);
+        self.totals.wan_out.join(wan_out);
         self.watch_leaving(now, arrived, batch);
     }
 

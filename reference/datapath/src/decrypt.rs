@@ -321,15 +321,6 @@ impl Datapath {
                     packet.drop_for(Reason::Replay);
                 }
             }
-        } else {
-            // The low half is all there is; it is only shown.
-            for (index, packet) in batch.packets.iter().enumerate() {
-                if self.work.sa_of.get(index) == Some(&sa)
-                    && let Some(room) = self.work.number.get_mut(index)
-                {
-                    *room = u64::from(sequence_of(packet, self.work.esp_at.get(index)));
-                }
-            }
         }
         self.open_jobs(sa, extended, &shared, batch);
         if checks.is_some() || extended {
@@ -410,6 +401,10 @@ impl Datapath {
 
     /// Counts and reports what was refused so far.
     fn report_opened(&mut self, now: Now, sa: u16, count: u16, batch: &mut Batch) {
+        // Most bursts have nothing to report.
+        if !batch.packets.iter().any(|packet| matches!(packet.fate, Fate::Dropped(_))) {
+            return;
+        }
         let mut opened = 0;
         for index in 0..self.work.sa_of.len() {
             if self.work.sa_of.get(index) != Some(&sa) {

@@ -87,7 +87,9 @@ impl Datapath {
         self.work.glances.clear();
         for packet in &batch.packets {
             let mut glance = Glance::at(packet.ip(), question).unwrap_or_default();
-            glance.place = self.flows.place(&mut glance.words);
+            if glance.len > 0 {
+                glance.place = self.flows.place(&mut glance.words);
+            }
             self.work.glances.push(glance);
         }
     }

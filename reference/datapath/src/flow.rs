@@ -206,7 +206,8 @@ impl Flows {
     /// Gives the flow at a place if it is the one that is looked for.
     #[inline(always)]
     pub(crate) fn at(&mut self, place: u32, words: &Words) -> Option<&mut Flow> {
-        self.entries.get_mut(place as usize).filter(|flow| flow.words == *words)
+        let flow = self.entries.get_mut(place as usize)?;
+        if flow.words == *words { Some(flow) } else { None }
     }
 
     /// Notes when a flow was seen and what it used.

@@ -136,8 +136,10 @@ impl Packet {
     /// Replaces the link header; `false` when it is too long.
     #[inline]
     pub fn set_link(&mut self, link: &[u8]) -> bool {
-        let room = self.buffer.get_mut(..link.len()).filter(|room| room.len() <= LINK_MAX);
-        let Some(room) = room else { return false };
+        if link.len() > LINK_MAX {
+            return false;
+        }
+        let Some(room) = self.buffer.get_mut(..link.len()) else { return false };
         room.copy_from_slice(link);
         self.link_len = link.len() as u8;
         true
@@ -221,7 +223,10 @@ impl Packet {
     #[inline]
     pub fn append(&mut self, n: usize) -> Option<&mut [u8]> {
         let old = self.end as usize;
-        let new = old.checked_add(n).filter(|&new| new <= self.buffer.len())?;
+        let new = old.checked_add(n)?;
+        if new > self.buffer.len() {
+            return None;
+        }
         self.end = new as u32;
         self.buffer.get_mut(old..new)
     }

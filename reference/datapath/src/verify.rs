@@ -77,15 +77,17 @@ impl Datapath {
         let mut lot: Option<Lot> = None;
         for (index, packet) in batch.packets.iter().enumerate().take(arrived) {
             let sa = self.work.sa_of.get(index).copied().unwrap_or(NO_SA);
-            if lot.is_none_or(|lot| lot.sa != sa) {
+            if lot.as_ref().is_none_or(|lot| lot.sa != sa) {
                 lot = self.lot(now, sa);
             }
-            let glance = lot.filter(|_| packet.fate == Fate::Pending).and_then(|lot| {
-                let esp_at = usize::from(self.work.esp_at.get(index).copied().unwrap_or_default());
-                let inner = packet.ip().get(esp_at + lot.inner_at..)?;
-                Glance::at(inner, Question::Opened)
-            });
-            let mut glance = glance.unwrap_or_default();
+            let mut glance = Glance::default();
+            if let Some(lot) = &lot
+                && packet.fate == Fate::Pending
+                && let Some(&esp_at) = self.work.esp_at.get(index)
+                && let Some(inner) = packet.ip().get(usize::from(esp_at) + lot.inner_at..)
+            {
+                glance = Glance::at(inner, Question::Opened).unwrap_or_default();
+            }
             if glance.len > 0 {
                 glance.place = self.flows.place(&mut glance.words);
             }
@@ -132,7 +134,7 @@ impl Datapath {
     /// and nothing done, for all others, among them all that are to be refused.
     #[inline(always)]
     fn verify_quickly(&mut self, now: Now, index: usize, sa: u16, lot: &mut Option<Lot>, batch: &mut Batch) -> bool {
-        if lot.is_none_or(|lot| lot.sa != sa) {
+        if lot.as_ref().is_none_or(|lot| lot.sa != sa) {
             let next = self.lot(now, sa);
             self.count_lot(std::mem::replace(lot, next));
         }

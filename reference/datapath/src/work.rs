@@ -18,7 +18,7 @@ pub(crate) struct Work {
     pub(crate) sa_of: Vec<u16>,
     /// Where ESP begins in a packet from the WAN.
     pub(crate) esp_at: Vec<u16>,
-    /// The whole sequence number of a packet from the WAN.
+    /// The whole sequence number of a packet from the WAN, where numbers are checked or extended.
     pub(crate) number: Vec<u64>,
     /// What a short look at each packet showed.
     pub(crate) glances: Vec<Glance>,
