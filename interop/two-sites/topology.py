@@ -12,6 +12,7 @@ nothing leaves the namespaces. Needs root, iproute2, ethtool and smcroute.
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -35,6 +36,8 @@ class Topology:
         self.offload = offload
 
     def __enter__(self):
+        # Whoever ends this program politely finds the namespaces gone.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             self._build()
         except BaseException:

@@ -297,6 +297,10 @@ impl Datapath {
 
     fn live_sas(&mut self, now: Now, policy: &Policy) -> Vec<LiveSa> {
         let mut list: Vec<LiveSa> = Vec::with_capacity(policy.sas.len().min(self.config.limits.sas));
+        for sa in policy.sas.iter().skip(self.config.limits.sas) {
+            let why = "there are more SAs than the limit allows";
+            self.events.push_always(now.mono, EventKind::SaRefused { spi: sa.spi, why });
+        }
         for sa in policy.sas.iter().take(self.config.limits.sas) {
             if self.config.behaviour.has(Defect::OldSaForgotten)
                 && policy.sas.iter().any(|other| other.policy == sa.policy && other.serial > sa.serial)

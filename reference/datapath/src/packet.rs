@@ -74,14 +74,7 @@ pub struct Packet {
 impl Default for Packet {
     /// Makes a packet without a buffer: what stays behind where a packet was taken out.
     fn default() -> Self {
-        Self {
-            buffer: Box::default(),
-            start: 0,
-            end: 0,
-            link_len: 0,
-            fate: Fate::Held,
-            received_on: Side::Lan,
-        }
+        Self { buffer: Box::default(), start: 0, end: 0, link_len: 0, fate: Fate::Held, received_on: Side::Lan }
     }
 }
 

@@ -410,7 +410,9 @@ fn a_port_survives_an_interface_that_goes_down_and_up() {
         assert_eq!(collect(port.as_mut(), 1), std::slice::from_ref(&frame), "{kind}");
         port.check().unwrap();
         port.send(&[&frame]).unwrap();
-        assert_eq!(collect(tester.as_mut(), 1), [frame], "{kind}");
+        // A ring of AF_XDP keeps what it held when the interface went down, and sends it late.
+        let held = if kind == PortKind::Xdp { 2 } else { 0 };
+        assert_eq!(collect(tester.as_mut(), 1 + held), vec![frame; 1 + held], "{kind}");
         cable.b.ip(&["link", "del", "b0"]).unwrap();
         for _ in 0..3 {
             assert!(port.check().is_err(), "{kind}: gone");

@@ -218,6 +218,19 @@ struct Answer {
     counters: worker::Counters,
 }
 
+/// Ends the process when a worker panics: a member that is registered and forwards nothing is worse than one that is
+/// gone.
+struct EndWithWorker;
+
+impl Drop for EndWithWorker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The panic has been told on standard error. 70 is what a bug of the program itself ends with.
+            std::process::exit(70);
+        }
+    }
+}
+
 /// A running worker, from outside.
 struct Handle {
     orders: Sender<Order>,
@@ -233,7 +246,10 @@ impl Handle {
         bell.set_nonblocking(true)?;
         ear.set_nonblocking(true)?;
         let thread = std::thread::Builder::new().name(format!("bridge {number}"));
-        let thread = thread.spawn(move || worker.run(&inbox, &ear))?;
+        let thread = thread.spawn(move || {
+            let _end = EndWithWorker;
+            worker.run(&inbox, &ear);
+        })?;
         Ok(Self { orders, bell, thread: Some(thread) })
     }
 

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 
 use crate::bridge::{Bridge, BridgeError};
-use crate::config::{self, ConfigError, PortKind, ProcessConfig, Setup};
+use crate::config::{self, ConfigError, ProcessConfig, Setup};
 use crate::console::{Console, Request};
 use crate::log::{self, Level, Log};
 use crate::machine::Machine;
@@ -98,8 +98,8 @@ pub fn run_gm(path: &Path, options: &RunOptions) -> Result<(), NodeError> {
         let mut setup = setup;
         setup.machine.listen = bound.of(setup.machine.listen);
         match &setup.data {
-            Some(data) if data.lan.kind != PortKind::Lab => bridged(setup, rng, clock),
-            _ => Ok(Member::start(setup, rng, clock.now())?),
+            Some(_) => bridged(setup, rng, clock),
+            None => Ok(Member::start(setup, rng, clock.now())?),
         }
     })
 }

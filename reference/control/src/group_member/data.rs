@@ -172,6 +172,10 @@ impl GroupMember {
     }
 
     fn recover(&mut self, now: Now, spi: u32) {
+        // A registration that is going on brings what the recovery is for.
+        if !self.may_register() {
+            return;
+        }
         self.data.recovery.latest = Some(now.mono);
         self.data.recovery.executed += 1;
         self.event(now, None, EventKind::RecoveryRegistration { group: self.config.group.id, spi });
@@ -204,6 +208,13 @@ impl GroupMember {
         let mine = clock.at(now);
         let stale = mine.saturating_sub(theirs) > Pseudotime::ticks_in(SKEW);
         if stale && !self.behaviour.has(Defect::PtBackstep) { Err(TooOld { theirs, mine }) } else { Ok(()) }
+    }
+
+    /// Tells whether a PUSH asks for time stamps and there is no clock to make them by: without one, packets would go
+    /// unprotected.
+    pub(super) fn lacks_pseudotime(&self, policy: &Policy) -> bool {
+        let by_time = !policy.teks.is_empty() && matches!(policy.data.method, Method::Time { .. });
+        by_time && policy.data.pseudotime.is_none() && self.data.clock.is_none()
     }
 
     /// Takes note of a PUSH that was refused for its pseudotime.

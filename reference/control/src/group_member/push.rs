@@ -196,6 +196,9 @@ impl GroupMember {
                 self.pseudotime_refused(now, &old);
                 code::PUSH_PSEUDOTIME
             })?;
+            if policy.is_some_and(|policy| self.lacks_pseudotime(policy)) {
+                return Err(code::GAP_PSEUDOTIME);
+            }
             Ok(plan)
         });
         let plan = match judged {

@@ -87,9 +87,14 @@ impl GroupMember {
         self.start_registration_at(now, reason, 0);
     }
 
+    /// Tells whether a registration could begin now.
+    pub(super) fn may_register(&self) -> bool {
+        !self.registration.is_busy() && self.registration.stage != Stage::Stopped && !self.deaf
+    }
+
     /// Begins a registration with the n-th server; those in front of it come last.
     pub(super) fn start_registration_at(&mut self, now: Now, reason: &'static str, first: usize) {
-        if self.registration.is_busy() || self.registration.stage == Stage::Stopped || self.deaf {
+        if !self.may_register() {
             return;
         }
         self.timers.cancel(Timer::Register);

@@ -96,9 +96,13 @@ impl Ring {
                 virtio.copy_from_slice(header);
             }
         }
-        // SAFETY: the status says that the slot is ours until it is given back below, and `fits` keeps inside it.
-        let frame = unsafe { self.memory.octets(start, kept + room) };
-        if let Some(frame) = frame.filter(|_| fits) {
+        let frame = if fits {
+            // SAFETY: the status says that the slot is ours until it is given back below, and `fits` keeps inside it.
+            unsafe { self.memory.octets(start, kept + room) }
+        } else {
+            None
+        };
+        if let Some(frame) = frame {
             if tagged {
                 put_tag_back(frame, protocol, tag);
             }

@@ -138,7 +138,7 @@ impl Umem {
     }
 
     /// Asks the kernel to send what is queued, takes back the chunks that it is done with, and says how many frames it
-    /// refused. With an error nothing stays queued.
+    /// refused. After an error what is queued goes out with the next call.
     pub(super) fn flush(&mut self) -> io::Result<u64> {
         self.send.publish();
         let mut refused = 0;
@@ -154,12 +154,8 @@ impl Umem {
                     // One frame left its chunk and found the driver's queue full.
                     Some(libc::EBUSY) => refused += 1,
                     _ => {
-                        // Frames of now are not worth sending when the interface is up again. The kernel reads the
-                        // ring only during our own calls, so what it has not read can be withdrawn.
-                        while let Some(address) = self.send.withdraw() {
-                            self.free.push(address);
-                        }
-                        self.send.publish();
+                        // What is queued stays queued and goes out late: the kernel may have noted the end of the
+                        // queue already, so it must never be moved back.
                         self.reclaim();
                         return Err(error);
                     }
@@ -279,15 +275,6 @@ impl Queue {
     /// As producer: whether the kernel has taken everything.
     fn is_empty(&self) -> bool {
         self.room() == self.size as usize
-    }
-
-    /// As producer: takes the last entry back that the other side has not read.
-    fn withdraw(&mut self) -> Option<u64> {
-        if self.is_empty() {
-            return None;
-        }
-        self.ours = self.ours.wrapping_sub(1);
-        self.memory.long(self.slot()).map(|word| word.load(Ordering::Relaxed))
     }
 
     fn needs_wakeup(&self) -> bool {

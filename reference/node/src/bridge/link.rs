@@ -4,6 +4,10 @@
 const ADDRESSES: usize = 12;
 const VLAN: u16 = 0x8100;
 const SERVICE_VLAN: u16 = 0x88a8;
+const OLD_SERVICE_VLAN: u16 = 0x9100;
+const PPPOE: u16 = 0x8864;
+const MPLS: u16 = 0x8847;
+const MPLS_MULTICAST: u16 = 0x8848;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
@@ -32,6 +36,18 @@ pub(super) fn split(frame: &[u8], link_header: bool) -> Option<(&[u8], &[u8])> {
     let whole = packet.first().is_some_and(|first| first >> 4 == wanted);
     let length = if whole { length(packet) } else { packet.len() };
     Some((link, packet.get(..length).unwrap_or(packet)))
+}
+
+/// Tells whether a frame that is no IP packet here may carry one further inside: behind more tags than are looked
+/// through, or in PPPoE or MPLS. It cannot be judged, so it must not pass.
+pub(super) fn may_hide_ip(frame: &[u8]) -> bool {
+    let mut at = ADDRESSES;
+    for _ in 0..2 {
+        if matches!(pair(frame, at), Some(VLAN | SERVICE_VLAN)) {
+            at += 4;
+        }
+    }
+    matches!(pair(frame, at), Some(VLAN | SERVICE_VLAN | OLD_SERVICE_VLAN | PPPOE | MPLS | MPLS_MULTICAST))
 }
 
 /// Writes the type that goes with an IP version into a link header: protection may have put the other version around a
@@ -92,6 +108,19 @@ mod tests {
             assert_eq!(split(&frame(&[8, 0], packet), true).unwrap().1, packet);
         }
         assert_eq!(split(&[0x45, 1], false), Some((&[][..], &[0x45, 1][..])));
+    }
+
+    #[test]
+    fn what_may_hide_ip_is_known() {
+        let three_tags = [0x81, 0, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3, 8, 0];
+        for kinds in
+            [&[0x88, 0x64][..], &[0x88, 0x47], &[0x88, 0x48], &[0x91, 0], &[0x81, 0, 0, 7, 0x88, 0x64], &three_tags]
+        {
+            assert!(may_hide_ip(&frame(kinds, &[])), "{kinds:?}");
+        }
+        for kinds in [&[8, 6][..], &[0x81, 0, 0, 7, 8, 6], &[0x88, 0xcc], &[8], &[]] {
+            assert!(!may_hide_ip(&frame(kinds, &[])), "{kinds:?}");
+        }
     }
 
     #[test]

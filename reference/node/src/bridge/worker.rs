@@ -38,6 +38,8 @@ pub(super) struct Counters {
 struct Own {
     /// Frames that are no IP packets and passed unchanged.
     other_frames: u64,
+    /// Frames that may carry IP where it cannot be judged, each dropped.
+    hidden_frames: u64,
     /// Packets that found no free buffer.
     no_buffer: u64,
     /// Events that found their queue full.
@@ -59,6 +61,7 @@ impl Counters {
             "large_sent": counters.large_sent,
             "checksums_completed": counters.checksums_completed,
             "other_frames": own.other_frames,
+            "hidden_frames": own.hidden_frames,
             "no_buffer": own.no_buffer,
             "lost_events": own.lost_events,
         })
@@ -119,11 +122,21 @@ impl Worker {
             if moved > 0 {
                 empty = 0;
                 self.suspicious = false;
+                self.look_at_failed_ports();
                 continue;
             }
             empty += 1;
             if empty > PATIENCE {
                 self.sleep(bell);
+            }
+        }
+    }
+
+    /// Finds out whether a port that failed works again, also while the other one is never quiet.
+    fn look_at_failed_ports(&mut self) {
+        for port in [&mut self.lan, &mut self.wan] {
+            if port.fault.is_some() && port.resting(RealInstant::now()).is_none() {
+                port.check(&mut self.out);
             }
         }
     }
@@ -285,6 +298,10 @@ impl Port {
         let link_header = port.has_link_header();
         let received = port.receive(BATCH, &mut |frame| {
             let Some((link, ip)) = link::split(frame, link_header) else {
+                if link::may_hide_ip(frame) {
+                    own.hidden_frames += 1;
+                    return;
+                }
                 own.other_frames += 1;
                 return others.keep(frame);
             };
