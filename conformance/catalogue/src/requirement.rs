@@ -56,7 +56,7 @@ pub struct Requirement {
     pub statement: String,
     /// Where it comes from.
     pub source: String,
-    /// The sheet: `gdoi`, `ikev1`, `esp`, `gikev2` or `getvpn`.
+    /// The sheet: `gdoi`, `ikev1`, `esp`, `gikev2`, `getvpn` or `own`.
     pub sheet: String,
     /// The section of the sheet's catalogue.
     pub section: String,
@@ -110,12 +110,13 @@ struct Exemption {
     reason: String,
 }
 
-const SHEETS: [&str; 5] = [
+const SHEETS: [&str; 6] = [
     include_str!("../../../fixtures/catalogue/gdoi.json"),
     include_str!("../../../fixtures/catalogue/ikev1.json"),
     include_str!("../../../fixtures/catalogue/esp.json"),
     include_str!("../../../fixtures/catalogue/gikev2.json"),
     include_str!("../../../fixtures/catalogue/getvpn.json"),
+    include_str!("../../../fixtures/catalogue/own.json"),
 ];
 const EXEMPTIONS: &str = include_str!("../../../fixtures/catalogue/exempt.toml");
 
@@ -236,7 +237,7 @@ mod tests {
             assert!(!requirement.statement.is_empty() && !requirement.section.is_empty(), "{}", requirement.id);
         }
         let rows: Vec<(&str, usize)> = rows.into_iter().collect();
-        assert_eq!(rows, [("esp", 100), ("gdoi", 538), ("getvpn", 290), ("gikev2", 111), ("ikev1", 232)]);
+        assert_eq!(rows, [("esp", 100), ("gdoi", 538), ("getvpn", 290), ("gikev2", 111), ("ikev1", 232), ("own", 3)]);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) const CASES: &[Case] = &[
         "KSDATA-001", "data.replay", Must, Ks,
         title: "the replay protection that is told is the one that is configured, window and all",
         purpose: "Counters instead of time drop all members but one as soon as three of them send.",
-        requirements: ["TBAR-004", "REPLAY-013"],
+        requirements: ["OWN-001"],
         sources: ["getvpn.md §4.2", "getvpn.md §6 P33"],
         catches: ["tbar_counter_collision"],
         needs: [Setup],
@@ -75,7 +75,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "deny entries are told, each in its place between the permits",
         purpose: "The first entry that matches decides. A deny that comes behind the permit that it is an exception from \
                   does nothing: the routing protocol is encrypted, and the network is gone.",
-        requirements: ["POLICY-005", "POLICY-002"],
+        requirements: ["OWN-002"],
         sources: ["getvpn.md §5.3"],
         catches: ["ks_deny_order_lost", "ks_deny_left_out"],
         needs: [Setup],
@@ -86,7 +86,7 @@ pub(crate) const CASES: &[Case] = &[
         "KSDATA-003", "data.policy", Must, Ks,
         title: "receive-only is told in registrations and in rekeys",
         purpose: "A rekey that leaves it out switches half of the group over before its time.",
-        requirements: ["DP-022"],
+        requirements: ["OWN-003"],
         sources: ["getvpn.md §5.5"],
         catches: ["ks_receive_only_missing_in_push"],
         needs: [Setup],
@@ -116,6 +116,15 @@ fn told(cx: &Cx<'_>, sa: Option<&GdoiSa>) -> Flow<DataPolicy> {
     cx.have(read, "the message has an attribute about the data plane that is not of the known form")
 }
 
+/// Demands that the first registration speaks of the data plane in the reference's own form. No text gives a form for
+/// it: a key server that tells nothing in this one has another, and only what it leaves out later can be judged.
+fn speaks(cx: &Cx<'_>, registration: &Registration) -> Flow {
+    match told(cx, Some(&registration.policy))? == DataPolicy::default() {
+        true => Err(Stop::NotSupported("ks.gap.data-policy".to_owned(), "false".to_owned())),
+        false => Ok(()),
+    }
+}
+
 /// Gives the clock that a registration told, in seconds.
 fn clock_of(cx: &Cx<'_>, registration: &Registration) -> Flow<Option<f64>> {
     Ok(told(cx, Some(&registration.policy))?.pseudotime.map(Pseudotime::secs))
@@ -140,6 +149,7 @@ fn clock_in_every_push(cx: &mut Cx<'_>) -> Flow {
     setup.group().replay = Some(Replay::new("time", 4));
     let scene = KsScene::start(cx, setup)?;
     let (mut gm, registration, at) = member(cx, &scene, 0)?;
+    speaks(cx, &registration)?;
     let first = clock_of(cx, &registration)?;
     let observed = first.map_or_else(|| "no clock".to_owned(), |first| format!("{first:.2} s"));
     THERE.judge(cx, first.is_some(), "the registration tells the clock", observed);
@@ -166,6 +176,7 @@ fn clock_of_all(cx: &mut Cx<'_>) -> Flow {
     let scene = KsScene::start(cx, setup)?;
     cx.wait_secs(20);
     let (_, registration, at) = member(cx, &scene, 0)?;
+    speaks(cx, &registration)?;
     let first = clock_of(cx, &registration)?;
     let observed = first.map_or_else(|| "no clock".to_owned(), |first| format!("{first:.2} s"));
     SAME.judge(cx, first.is_some(), "the registration tells the clock", &observed);
@@ -188,6 +199,7 @@ fn wall_clock_steps(cx: &mut Cx<'_>) -> Flow {
     setup.group().replay = Some(Replay::new("time", 4));
     let scene = KsScene::start(cx, setup)?;
     let (_, registration, at) = member(cx, &scene, 0)?;
+    speaks(cx, &registration)?;
     let first = clock_of(cx, &registration)?;
     let first = cx.have(first, "the registration tells no clock")?;
     for (n, step) in [(1, 500), (2, -900)] {
@@ -225,7 +237,7 @@ fn exclusive(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn method_and_window(cx: &mut Cx<'_>) -> Flow {
-    const RULE: Rule = Rule::new("ks-data.method-and-window", &["TBAR-004", "REPLAY-013"]);
+    const RULE: Rule = Rule::new("ks-data.method-and-window", &["OWN-001"]);
     let time = |window| DataPolicy {
         replay: Some(ReplayPolicy { method: ReplayPolicy::TIME, window }),
         ..DataPolicy::default()
@@ -241,6 +253,9 @@ fn method_and_window(cx: &mut Cx<'_>) -> Flow {
         setup.group().replay = Some(Replay::new(method, window));
         let scene = KsScene::start(cx, setup)?;
         let (mut gm, registration, _) = member(cx, &scene, 0)?;
+        if round == 0 {
+            speaks(cx, &registration)?;
+        }
         let mut says = vec![("the registration", told(cx, Some(&registration.policy))?)];
         // One rekey shows that rekeys tell the same; the rest of the methods is written in one place.
         if round == 0 {
@@ -290,7 +305,7 @@ fn entries(sa: &GdoiSa) -> Vec<String> {
 }
 
 fn entries_in_order(cx: &mut Cx<'_>) -> Flow {
-    const RULE: Rule = Rule::new("ks-data.entries-in-order", &["POLICY-005", "POLICY-002"]);
+    const RULE: Rule = Rule::new("ks-data.entries-in-order", &["OWN-002"]);
     let mut setup = quick(cx);
     let list = [
         "deny ip 10.1.9.0/24 10.2.9.0/24",
@@ -299,6 +314,8 @@ fn entries_in_order(cx: &mut Cx<'_>) -> Flow {
         "permit ip 10.3.0.0/16 10.4.0.0/16",
     ];
     setup.tek().acl = list.iter().map(|entry| (*entry).to_owned()).collect();
+    // The method shows that the server speaks the form, also when it leaves all denies out.
+    setup.group().replay = Some(Replay::new("time", 4));
     let want = [
         "deny 0 10.1.9.0/24 10.2.9.0/24",
         "permit 0 10.1.0.0/16 10.2.0.0/16",
@@ -307,6 +324,7 @@ fn entries_in_order(cx: &mut Cx<'_>) -> Flow {
     ];
     let scene = KsScene::start(cx, setup)?;
     let (mut gm, registration, _) = member(cx, &scene, 0)?;
+    speaks(cx, &registration)?;
     let push = next_push(cx, &scene, &mut gm)?;
     let pushed = push.sa.as_ref().map(entries).unwrap_or_default();
     for (what, says) in [("the registration", entries(&registration.policy)), ("the rekey", pushed)] {
@@ -317,11 +335,12 @@ fn entries_in_order(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn direction_told(cx: &mut Cx<'_>) -> Flow {
-    const RULE: Rule = Rule::new("ks-data.receive-only-told", &["DP-022"]);
+    const RULE: Rule = Rule::new("ks-data.receive-only-told", &["OWN-003"]);
     let mut setup = quick(cx);
     setup.group().receive_only = true;
     let scene = KsScene::start(cx, setup)?;
     let (mut gm, registration, _) = member(cx, &scene, 0)?;
+    speaks(cx, &registration)?;
     let push = next_push(cx, &scene, &mut gm)?;
     for (what, sa) in [("the registration", Some(&registration.policy)), ("the rekey", push.sa.as_ref())] {
         let direction = told(cx, sa)?.direction;

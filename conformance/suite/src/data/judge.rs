@@ -245,7 +245,12 @@ impl DataScene {
             self.waiting.push(silence);
             return Ok(true);
         }
-        let after = if deferred { Ok(()) } else { self.control_passes(cx, from)? };
+        if deferred {
+            // It is broken already, and no regular packet was sent that could show anything.
+            silence.record(cx, confidence(false, counted));
+            return Ok(ok);
+        }
+        let after = self.control_passes(cx, from)?;
         silence.record(cx, confidence(after.is_ok(), counted));
         self.works_on(cx, rule, what, after)?;
         Ok(ok)

@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "of two senders with the same numbers each number passes once",
         purpose: "The policy asks for something that only works with one sender. A member keeps it all the same; how much \
                   is lost is recorded, so that the policy can be changed.",
-        requirements: ["REPLAY-013", "ESP-058"],
+        requirements: ["ESP-058"],
         sources: ["RFC 4303 §3.4.3", "getvpn.md §6 P33"],
         catches: ["dp_replay_not_checked", "dp_duplicates_accepted"],
         needs: [Datapath, Setup],
@@ -166,7 +166,7 @@ fn duplicates(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn two_senders(cx: &mut Cx<'_>) -> Flow {
-    const RULE: Rule = Rule::new("replay.number-passes-once", &["REPLAY-013", "ESP-058"]);
+    const RULE: Rule = Rule::new("replay.number-passes-once", &["ESP-058"]);
     const COUNT: u16 = 30;
     let mut scene = scene(cx, 64)?;
     let tek = scene.tek()?;

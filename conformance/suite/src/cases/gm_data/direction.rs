@@ -57,7 +57,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     case! {
         "DIRG-002", "data.policy", Must, Gm,
-        title: "a rekey that tells to receive only is followed, with the same keys in use",
+        title: "a rekey that tells to receive only is followed",
         purpose: "Taking a group back to clear is the way out when the switch-over fails; half a group in clear is worse \
                   than either.",
         requirements: ["DP-022"],

@@ -203,7 +203,7 @@ pub(crate) const CASES: &[Case] = &[
         "ESPS-008", "data.tbar", Must, Gm,
         title: "packets carry the pseudotime of the group, and it runs",
         purpose: "A stamp that stands still, or counts otherwise, falls out of every other member's window.",
-        requirements: ["TBAR-001", "TBAR-006"],
+        requirements: ["TBAR-011"],
         sources: ["getvpn §4.1", "getvpn §4.2", "getvpn §4.5"],
         catches: ["dp_stamp_missing", "dp_stamp_frozen", "dp_stamp_in_seconds", "dp_stamp_wraps",
                   "dp_stamp_little_endian"],
@@ -564,7 +564,7 @@ fn stamp_length(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn pseudotime(cx: &mut Cx<'_>) -> Flow {
-    const STAMP: Rule = Rule::new("tbar.stamp-sent", &["TBAR-001", "TBAR-006"]);
+    const STAMP: Rule = Rule::new("tbar.stamp-sent", &["TBAR-011"]);
     let (mut scene, clock) = timed(cx)?;
     for what in ["at once", "8 s later", "16 s later"] {
         let seen = scene.expect_esp(cx, &STAMP, what, &DataScene::outbound())?;

@@ -365,6 +365,7 @@ fn deleted(cx: &mut Cx<'_>) -> Flow {
     let tek = scene.tek()?;
     let mut old = Sender::new(&tek).map_err(tester)?;
     let spec = PushSpec::delete(deletion(1, vec![vec![0; 4]]));
+    opens(cx, &mut scene, &RULE, "a packet of the SA before", &mut old, 1)?;
     let push = scene.scene.push(cx, spec)?;
     let acked = scene.scene.ack(cx, &push).is_some();
     cx.require(acked, "the Delete was not acknowledged")?;
@@ -385,6 +386,7 @@ fn expired(cx: &mut Cx<'_>) -> Flow {
     let tek = scene.tek()?;
     let mut old = Sender::new(&tek).map_err(tester)?;
     scene.expect_esp(cx, &RULE, "a packet before", &DataScene::outbound())?;
+    opens(cx, &mut scene, &RULE, "a packet of the SA before", &mut old, 1)?;
     silence_server(&mut scene);
     let left = seconds_to(cx, ends);
     pass_time(cx, &mut scene, left + 10.0);

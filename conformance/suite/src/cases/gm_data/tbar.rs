@@ -2,12 +2,12 @@
 
 use hallmark_probe::data::{Clear, Forge, Replay, Sender, Stamp, clock_showing, shifted};
 use hallmark_probe::group::Flow as Entry;
-use hallmark_probe::ks::PushSpec;
+use hallmark_probe::ks::{PushSpec, deletion};
 use hallmark_probe::world::Side;
 
 use super::marks::{
-    NEXT_V4, ahead, came, clock, expect_agreement, forged, inbound, pass_time, protected_by, retell, stamped, tester,
-    time,
+    NEXT_V4, ahead, came, clock, expect_agreement, forged, inbound, pass_time, protected_by, retell, stamped,
+    successor, tester, time,
 };
 use crate::Case;
 use crate::cx::{Cx, Flow, Stop};
@@ -400,10 +400,11 @@ fn goes_with_it(scene: &mut DataScene, by_millis: i64) -> Flow {
     Ok(())
 }
 
-const BACK: Rule = Rule::new("tbar.never-far-back", &["TBAR-010", "REPLAY-011"]);
+const BACK: Rule = Rule::new("tbar.never-far-back", &["TBAR-010"]);
+const BACK_UNDER_NEW_KEK: Rule = Rule::new("tbar.never-far-back", &["REPLAY-011", "TBAR-010"]);
 
 /// Sends a rekey whose clock is 60 s behind, and judges that the clock of the member has not gone with it.
-fn push_from_the_past(cx: &mut Cx<'_>, scene: &mut DataScene) -> Flow {
+fn push_from_the_past(cx: &mut Cx<'_>, scene: &mut DataScene, rule: &Rule) -> Flow {
     let old = scene.seal(cx, &inbound(1))?;
     pass_time(cx, scene, 30.0);
     let before = scene.tek()?;
@@ -419,18 +420,18 @@ fn push_from_the_past(cx: &mut Cx<'_>, scene: &mut DataScene) -> Flow {
     if acked && let Some(kek) = scene.scene.ks.script.group.kek.as_mut() {
         kek.seq = kek.seq.max(push.seq);
     }
-    if !expect_agreement(cx, scene, &BACK, "after a rekey that is 60 s behind")? {
+    if !expect_agreement(cx, scene, rule, "after a rekey that is 60 s behind")? {
         return goes_with_it(scene, -60_000);
     }
     let what = "a packet that was recorded 30 s before";
-    scene.expect_nothing(cx, &BACK, what, Side::Wan, &[old])?;
+    scene.expect_nothing(cx, rule, what, Side::Wan, &[old])?;
     Ok(())
 }
 
 fn far_back(cx: &mut Cx<'_>) -> Flow {
     let replay = time(cx, 4);
     let mut scene = protected_by(cx, replay)?;
-    push_from_the_past(cx, &mut scene)?;
+    push_from_the_past(cx, &mut scene, &BACK)?;
     scene.finish(cx)
 }
 
@@ -439,7 +440,7 @@ fn far_back_under_new_kek(cx: &mut Cx<'_>) -> Flow {
     let mut scene = protected_by(cx, replay)?;
     let kek = scene.scene.ks.fresh_kek().map_err(tester)?;
     scene.push(cx, PushSpec::kek(kek))?;
-    push_from_the_past(cx, &mut scene)?;
+    push_from_the_past(cx, &mut scene, &BACK_UNDER_NEW_KEK)?;
     scene.finish(cx)
 }
 
@@ -562,7 +563,13 @@ fn brought_by_rekey(cx: &mut Cx<'_>) -> Flow {
     scene.expect_opened(cx, &ACCEPT, "before", &DataScene::inbound())?;
     let replay = time(cx, 4);
     scene.scene.ks.script.group.replay = replay;
-    scene.rekey(cx)?;
+    let old = scene.tek()?.spi;
+    // The old SA may keep the method that it began with (getvpn §3.9), so it is deleted: what leaves is under the new.
+    let new = successor(&mut scene, 3_600)?;
+    let spec = PushSpec::tek(new).with_delete(deletion(1, vec![old.to_be_bytes().to_vec()]));
+    scene.push(cx, spec)?;
+    let seen = scene.expect_esp(cx, &ACCEPT, "after the rekey", &DataScene::outbound())?;
+    cx.require(seen.spi != old, "packets leave under the SA that was deleted")?;
     expect_agreement(cx, &mut scene, &RULE, "after the rekey")?;
     scene.expect_opened(cx, &RULE, "a stamped packet after the rekey", &DataScene::inbound())?;
     let bare = Forge::new().stamp_octets(&[]).next_header(NEXT_V4);
