@@ -28,7 +28,9 @@ esp.do_esp_sequence_analysis: FALSE
 ";
 
 /// Gives the lines of Wireshark's `esp_sa`: one for each TEK and IP version, whatever its addresses, since a group key
-/// serves every pair of hosts. A transform that Wireshark does not know has none.
+/// serves every pair of hosts. A transform that Wireshark does not know has none, and so has an SA with 64-bit numbers
+/// (`+esn`), whose good packets Wireshark would call bad. The lines have the eight fields that every version knows; what
+/// later ones added has defaults.
 #[must_use]
 pub fn esp_sa(secrets: &Secrets) -> String {
     let mut lines = String::new();
@@ -45,8 +47,6 @@ pub fn esp_sa(secrets: &Secrets) -> String {
                 &key(&tek.alg_key.0),
                 mac,
                 &key(&tek.integ_key.0),
-                "32-bit",
-                "",
             ];
             lines += &(fields.map(|field| format!("\"{field}\"")).join(",") + "\n");
         }
@@ -56,6 +56,7 @@ pub fn esp_sa(secrets: &Secrets) -> String {
 
 /// Gives cipher and integrity algorithm of a transform as Wireshark calls them.
 fn names(transform: &str) -> Option<(&'static str, &'static str)> {
+    // `+esn` is no name of an algorithm, so it ends in `None` below.
     let (cipher, mac) = transform.split_once('+').unwrap_or((transform, ""));
     let cipher = match cipher {
         "null" => "NULL",
@@ -151,5 +152,20 @@ mod tests {
         let secrets = Secrets::from_records("", &[ike()]);
         assert_eq!(ikev1_decryption_table(&secrets), format!("{},{}\n", "01".repeat(8), "07".repeat(32)));
         assert_eq!(decode_as_entries(&[848]), "decode_as_entry: udp.port,848,(none),ISAKMP\n");
+    }
+
+    #[test]
+    fn an_sa_with_64_bit_numbers_has_no_line() {
+        let tek = |transform: &str| crate::keys::KeyRecord::Tek {
+            spi: 7,
+            transform: transform.to_owned(),
+            algorithm_key: vec![1; 20],
+            integrity_key: Vec::new(),
+        };
+        let lines = |transform| esp_sa(&Secrets::from_records("", &[tek(transform)]));
+        assert_eq!(lines("aes128-gcm16").lines().count(), 2);
+        assert!(lines("aes128-gcm16").lines().all(|line| line.split(',').count() == 8));
+        assert_eq!(lines("aes128-gcm16+esn"), "");
+        assert_eq!(lines("aes128-cbc+hmac-sha256+esn"), "");
     }
 }

@@ -509,12 +509,13 @@ impl Tek {
         teks
     }
 
-    /// Describes the TEK for the evidence.
+    /// Describes the TEK for the evidence; `+esn` behind the transform tells that its numbers have 64 bits.
     #[must_use]
     pub fn record(&self) -> KeyRecord {
+        let esn = if self.has_extended_sequence() { "+esn" } else { "" };
         KeyRecord::Tek {
             spi: self.spi,
-            transform: self.transform_name(),
+            transform: self.transform_name() + esn,
             algorithm_key: self.algorithm_key.clone(),
             integrity_key: self.integrity_key.clone(),
         }
