@@ -568,7 +568,7 @@ fn brought_by_rekey(cx: &mut Cx<'_>) -> Flow {
     let new = successor(&mut scene, 3_600)?;
     let spec = PushSpec::tek(new).with_delete(deletion(1, vec![old.to_be_bytes().to_vec()]));
     scene.push(cx, spec)?;
-    let seen = scene.expect_esp(cx, &ACCEPT, "after the rekey", &DataScene::outbound())?;
+    let seen = scene.expect_esp(cx, &RULE, "a packet after the rekey", &DataScene::outbound())?;
     cx.require(seen.spi != old, "packets leave under the SA that was deleted")?;
     expect_agreement(cx, &mut scene, &RULE, "after the rekey")?;
     scene.expect_opened(cx, &RULE, "a stamped packet after the rekey", &DataScene::inbound())?;
