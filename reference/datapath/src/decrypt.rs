@@ -21,7 +21,7 @@ use crate::fragment::{Taken, is_tiny};
 use crate::glance::EspGlance;
 use crate::header::Header;
 use crate::outer;
-use crate::packet::{BATCH, Batch, Fate, Packet, Pool, Side};
+use crate::packet::{BATCH, Batch, EXTRA, Fate, Packet, Pool, Side};
 use crate::policy::{Replay, SaDirection};
 use crate::reason::Reason;
 use crate::replay::{WINDOW_MAX, WINDOW_MIN};
@@ -336,13 +336,13 @@ impl Datapath {
         let forces = behaviour.has(Defect::MacNotChecked) || behaviour.has(Defect::BadAlignmentAccepted);
         let mut jobs: ArrayVec<Job<'_>, BATCH> = ArrayVec::new();
         let mut at: ArrayVec<u16, BATCH> = ArrayVec::new();
-        let mut forged: ArrayVec<u16, BATCH> = ArrayVec::new();
+        // As many as a batch can have.
+        let mut forged: ArrayVec<u16, { BATCH + EXTRA }> = ArrayVec::new();
         let mut flush = |jobs: &mut ArrayVec<Job<'_>, BATCH>, at: &mut ArrayVec<u16, BATCH>| {
             shared.key.open_batch(jobs);
             for (job, index) in jobs.iter().zip(at.iter()) {
-                if !job.ok && forged.try_push(*index).is_err() {
-                    // More than a burst came in one batch: the fate is set below by the length of the list only.
-                    break;
+                if !job.ok {
+                    let _ = forged.try_push(*index);
                 }
             }
             jobs.clear();

@@ -145,8 +145,8 @@ impl Dress {
         /// IPv6 extension headers that stay in front of ESP may be so long together with the IP header.
         const HEADER_MAX: usize = 256;
         let header = Header::parse(packet.ip()).ok_or(Reason::Malformed)?;
-        if header.is_fragment() {
-            // Transport mode protects whole packets only (RFC 4303 §3.1.1).
+        if header.is_fragment() || header.piece.is_some() {
+            // Transport mode protects whole packets only (RFC 4303 §3.1.1); a fragment header cannot stay in front.
             return Err(Reason::EspFragment);
         }
         let mut copy = [0; HEADER_MAX];

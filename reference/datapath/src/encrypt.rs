@@ -343,6 +343,7 @@ impl Datapath {
         let mut sealed = 0u64;
         let mut dscp = (0u8, 0u64);
         let mut jobs: ArrayVec<Job<'_>, BATCH> = ArrayVec::new();
+        let mut unsealed = false;
         for (index, packet) in batch.packets.iter_mut().enumerate() {
             if self.work.sa_of.get(index) != Some(&sa) {
                 continue;
@@ -400,11 +401,21 @@ impl Datapath {
             jobs.push(Job { esp, esn_high, ok: false });
             if jobs.is_full() {
                 shared.key.seal_batch(&mut jobs);
+                unsealed |= jobs.iter().any(|job| !job.ok);
                 jobs.clear();
             }
         }
         shared.key.seal_batch(&mut jobs);
+        unsealed |= jobs.iter().any(|job| !job.ok);
         drop(jobs);
+        if unsealed {
+            // No packet that is laid out here is refused by its cipher; if one were, it would leave in clear.
+            for (index, packet) in batch.packets.iter_mut().enumerate() {
+                if self.work.sa_of.get(index) == Some(&sa) && packet.fate == Fate::Out(Side::Wan) {
+                    packet.drop_for(Reason::NoUsableSa);
+                }
+            }
+        }
         self.dscp[usize::from(dscp.0 & 63)] += dscp.1;
         let counted = Count { packets: sealed, octets: octets as u64 };
         self.totals.sealed.join(counted);

@@ -220,6 +220,11 @@ impl Datapath {
             if packet.fate == Fate::Out(Side::Wan) {
                 packet.fate = Fate::Pending;
                 self.plan(now, index, batch, pool);
+                // It quotes an opened packet: where the policy would not protect it, it does not leave.
+                if let Some(packet) = batch.packets.get_mut(index).filter(|packet| packet.fate == Fate::Out(Side::Wan))
+                {
+                    packet.drop_for(Reason::NoUsableSa);
+                }
             }
         }
         self.seal_planned(now, batch, pool);

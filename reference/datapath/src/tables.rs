@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use hallmark_wire::ip::protocol;
+
 use crate::behaviour::{Behaviour, Defect};
 use crate::classifier::{Classifier, FlowKey};
 use crate::config::Config;
@@ -32,6 +34,8 @@ pub(crate) struct Tables {
     permits: Option<Classifier>,
     /// The list as it would be without ports, where it has any: what later fragments may belong to.
     portless: Option<Classifier>,
+    /// The same without protocols, for fragments that do not tell theirs.
+    vague: Option<Classifier>,
     own: Option<(u128, bool)>,
     bypass_own_control: bool,
 }
@@ -113,16 +117,20 @@ impl Tables {
             }
         }
         let has_ports = |rule: &Rule| !rule.selector.src_ports.is_any() || !rule.selector.dst_ports.is_any();
-        let portless = merged.iter().any(has_ports).then(|| {
-            let portless: Vec<Rule> = merged
-                .iter()
-                .map(|rule| {
-                    let selector = Selector { src_ports: PortRange::ANY, dst_ports: PortRange::ANY, ..rule.selector };
-                    Rule { action: rule.action, selector }
-                })
-                .collect();
-            Classifier::compile(&portless)
-        });
+        // What a later fragment may belong to: the permits alone, since a deny in front of one may not be meant for it.
+        let possible = |protocol: bool| {
+            let loose = |rule: &Rule| {
+                let kept = rule.selector.protocol.filter(|_| protocol);
+                let ports = (PortRange::ANY, PortRange::ANY);
+                let selector = Selector { src_ports: ports.0, dst_ports: ports.1, protocol: kept, ..rule.selector };
+                let permit = matches!(rule.action, Action::Permit { .. });
+                Rule { action: rule.action, selector: if permit { selector } else { without_deny(rule) } }
+            };
+            Classifier::compile(&merged.iter().map(loose).collect::<Vec<Rule>>())
+        };
+        let portless = merged.iter().any(has_ports).then(|| possible(true));
+        let vague =
+            merged.iter().any(|rule| has_ports(rule) || rule.selector.protocol.is_some()).then(|| possible(false));
         Self {
             merged: Classifier::compile(&merged),
             group: Classifier::compile(&group),
@@ -133,6 +141,7 @@ impl Tables {
             slots,
             permits,
             portless,
+            vague,
             own: config.address.map(|address| (crate::classifier::number(address), address.is_ipv4())),
             bypass_own_control: config.bypass_own_control,
         }
@@ -228,8 +237,8 @@ impl Tables {
                 version4 == key.version4
                     && (key.src == own && CONTROL_PORTS.contains(&key.src_port)
                         || key.dst == own && CONTROL_PORTS.contains(&key.dst_port)
-                        // Later fragments carry no ports; both ends of the first were judged.
-                        || key.fragment && (key.src == own || key.dst == own))
+                        // Later fragments carry no ports. Those to the member itself do not pass through here.
+                        || key.fragment && key.src == own)
             })
     }
 
@@ -263,21 +272,22 @@ impl Tables {
     /// Tells whether a later fragment, which carries no ports, may belong to a datagram that an entry with ports
     /// protects: then it neither leaves in clear nor comes in (RFC 4301 §7.3).
     fn may_be_permitted(&self, key: &FlowKey, behaviour: &Behaviour) -> bool {
-        let Some(portless) = self.portless.as_ref().filter(|_| key.fragment) else { return false };
-        if behaviour.has(Defect::PortRulesMatchFragments) || behaviour.has(Defect::PortlessFragmentsClear) {
+        // Destination options between fragment header and payload: the protocol is in the first piece only.
+        let untold = !key.version4
+            && matches!(key.protocol, protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS);
+        let list = if untold { &self.vague } else { &self.portless };
+        let Some(list) = list.as_ref().filter(|_| key.fragment) else { return false };
+        if behaviour.has(Defect::PortlessFragmentsClear) {
             return false;
         }
-        let Some(possible) = portless.lookup(key) else { return false };
+        let Some(possible) = list.lookup(key) else { return false };
         let certain = self.merged.lookup(key);
         let action = self.rules.get(possible as usize).map(|live| live.rule.action);
         certain.is_none_or(|certain| possible < certain) && matches!(action, Some(Action::Permit { .. }))
     }
 
     fn first(&self, key: &FlowKey, behaviour: &Behaviour) -> Option<(u32, Action)> {
-        let index = match &self.portless {
-            Some(portless) if key.fragment && behaviour.has(Defect::PortRulesMatchFragments) => portless.lookup(key),
-            _ => self.merged.lookup(key),
-        }?;
+        let index = self.merged.lookup(key)?;
         let action = self.rules.get(index as usize)?.rule.action;
         if action == Action::Deny && behaviour.has(Defect::DenyIgnored) {
             // The permit that the deny was to make an exception from, or any SA there is.

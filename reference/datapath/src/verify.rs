@@ -267,7 +267,7 @@ impl Datapath {
             return Err(Reason::BadPadLength);
         }
         // REQ ESP-012
-        if next == NEXT_DUMMY && mode == Mode::Tunnel && !behaviour.has(Defect::DummyForwarded) {
+        if next == NEXT_DUMMY && !behaviour.has(Defect::DummyForwarded) {
             return Err(Reason::Dummy);
         }
         let payload = plain.get(..payload_len).ok_or(Reason::BadPadLength)?;

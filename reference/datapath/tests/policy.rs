@@ -66,6 +66,28 @@ fn clear_packets_are_refused_where_their_answers_are_protected() {
     assert_eq!(member.one(at(1), Side::Wan, &outside), (DELIVERED, outside));
 }
 
+/// Makes a packet the second piece of a datagram: an offset, and no ports.
+fn later_piece(mut packet: Vec<u8>) -> Vec<u8> {
+    packet[6..8].copy_from_slice(&100_u16.to_be_bytes());
+    packet[10..12].copy_from_slice(&[0, 0]);
+    let sum = hallmark_wire::ip::checksum(&packet[..20]);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+#[test]
+fn a_deny_with_ports_does_not_open_the_way_for_pieces_of_what_a_permit_with_ports_protects() {
+    let between = Selector::between(prefix("10.0.0.0", 8), prefix("10.0.0.0", 8)).protocol(17);
+    let rules = vec![Rule::deny(between.dst_ports(53, 53)), Rule::permit(1, between.dst_ports(5_000, 5_000))];
+    let mut member = Member::with(keep(), &Policy { rules, ..sites() });
+    let packet = udp_ports("10.1.0.1", "10.2.0.1", 4_000, 5_000, 40);
+    assert!(is_esp(&member.send(at(1), &packet)));
+    let piece = later_piece(packet);
+    assert_eq!(member.fate(at(1), Side::Lan, &piece), Fate::Dropped(Reason::FragmentPorts));
+    let other = later_piece(udp("10.1.0.1", "192.0.2.1", 40));
+    assert_eq!(member.send(at(1), &other), other, "pieces to hosts that no permit names stay in clear");
+}
+
 #[test]
 fn multicast_rules_are_not_turned_around_for_what_comes_in() {
     let groups = Selector::between(prefix("10.0.0.0", 8), prefix("239.192.0.0", 16));

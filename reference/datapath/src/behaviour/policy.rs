@@ -39,8 +39,6 @@ macro_rules! policy_defects {
                 "Leaves the last address of a range out.";
             FirstFragmentOnly => "dp_first_fragment_only", "ESP-089",
                 "Protects the first fragment of a packet and sends the others in clear.";
-            PortRulesMatchFragments => "dp_port_rules_match_fragments", "getvpn.md 5.3",
-                "Lets rules with ports match fragments that carry no ports.";
             PortlessFragmentsClear => "dp_portless_fragments_clear", "POLICY-012",
                 "Sends later fragments in clear although a rule with ports may protect them.";
             LocalPermitIgnored => "dp_local_permit_ignored", "POLICY-008",

@@ -159,6 +159,10 @@ impl Parts {
         later[0] = 0x40 | (later_len / 4) as u8;
         let forgets = behaviour.has(Defect::FragmentOfFragmentWrong);
         let piece = header.piece.filter(|_| !forgets);
+        if piece.is_some_and(|piece| piece.offset + header.len - at > 65_535) {
+            // No datagram is so long; the offset of a later part would not fit its field.
+            return Err(Reason::FragmentTooLong);
+        }
         Ok(Self {
             version4: true,
             first: (first, at),
