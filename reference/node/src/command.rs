@@ -18,7 +18,6 @@
 //! {"cmd":"trace","count":10,"side":"lan","src":"10.1.0.1","dst":"10.2.0.1","protocol":50,"dropped_only":true}
 //! {"cmd":"traces"}                                   what became of the packets, every decision in words
 //! {"cmd":"capture","checkpoint":"wan-out","on":true} {"cmd":"captured"}
-//! {"cmd":"clear-counters"}
 //! ```
 //!
 //! and with `[test]` in its configuration, to see what happens when clocks jump and numbers run out:
@@ -100,7 +99,6 @@ pub fn gm(member: &mut Member, now: Now, request: &str) -> Answer {
             };
         }
         GmRequest::Captured => return plane(member, now, &PlaneCommand::Captured),
-        GmRequest::ClearCounters => return plane(member, now, &PlaneCommand::ClearCounters),
         GmRequest::AdvanceSequence { .. } | GmRequest::ResumeWindow { .. } if !member.is_test() => {
             return Answer::refused("numbers are set by commands in a test only: the configuration has no [test]");
         }
@@ -185,7 +183,6 @@ enum GmRequest {
     Traces,
     Capture { checkpoint: String, on: bool },
     Captured,
-    ClearCounters,
     AdvanceSequence { spi: u32, last: u64 },
     ResumeWindow { spi: u32, top: u64 },
 }

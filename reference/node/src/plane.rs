@@ -276,8 +276,6 @@ pub enum PlaneCommand {
     },
     /// Takes what was captured.
     Captured,
-    /// Sets the counters to 0.
-    ClearCounters,
     /// Moves the send count of an SA on, as after a restart with kept keys; for tests.
     AdvanceSequence {
         /// The SA.
@@ -315,7 +313,6 @@ impl PlaneCommand {
             Self::Captured => json!({ "captured": plane.take_captured().iter().map(captured).collect::<Vec<_>>() }),
             Self::AdvanceSequence { spi, last } => held(*spi, plane.advance_sequence(*spi, *last))?,
             Self::ResumeWindow { spi, top } => held(*spi, plane.resume_window(*spi, *top))?,
-            Self::ClearCounters => return Err("the counters of this data plane cannot be set to 0".to_owned()),
         })
     }
 }

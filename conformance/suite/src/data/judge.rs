@@ -136,10 +136,7 @@ impl DataScene {
         inner: &[u8],
     ) -> Flow<Vec<u8>> {
         let passed = self.wan_to_lan(cx, esp)?;
-        let came = one_like(&passed, Side::Lan, inner);
-        let observed = format!("{what}: {}", came.as_ref().err().map_or("it came", String::as_str));
-        rule.judge(cx, came.is_ok(), "the inner packet towards the LAN", observed);
-        came.map_err(|_| Stop::Judged)
+        inner_came(cx, rule, what, &passed, inner)
     }
 
     /// Lets packets arrive from the WAN, one right after the other, of which together exactly the inner packet must
@@ -156,10 +153,7 @@ impl DataScene {
         inner: &[u8],
     ) -> Flow<Vec<u8>> {
         let passed = self.pass_all(cx, Side::Wan, pieces)?;
-        let came = one_like(&passed, Side::Lan, inner);
-        let observed = format!("{what}: {}", came.as_ref().err().map_or("it came", String::as_str));
-        rule.judge(cx, came.is_ok(), "the inner packet towards the LAN", observed);
-        came.map_err(|_| Stop::Judged)
+        inner_came(cx, rule, what, &passed, inner)
     }
 
     /// Seals a packet as the other member does, and goes on as [`DataScene::expect_inner`].
@@ -354,6 +348,14 @@ fn drops(cx: &mut Cx<'_>) -> Option<u64> {
     let (counts, _) = rest.split_once('}')?;
     let counts = counts.split(',').filter_map(|count| count.rsplit_once(':'));
     counts.map(|(_, count)| count.parse::<u64>().ok()).sum()
+}
+
+/// Judges that exactly the inner packet left the LAN.
+fn inner_came(cx: &mut Cx<'_>, rule: &Rule, what: &str, passed: &Passed, inner: &[u8]) -> Flow<Vec<u8>> {
+    let came = one_like(passed, Side::Lan, inner);
+    let observed = format!("{what}: {}", came.as_ref().err().map_or("it came", String::as_str));
+    rule.judge(cx, came.is_ok(), "the inner packet towards the LAN", observed);
+    came.map_err(|_| Stop::Judged)
 }
 
 /// Looks for exactly one packet on a side that is the same but for its TTL.
