@@ -214,6 +214,8 @@ impl Default for ReassemblyLimits {
 pub struct Limits {
     /// SAs in the table.
     pub sas: usize,
+    /// Counter-mode keys whose initialisation vectors are counted apart; later ones share a count (ESP-023).
+    pub keys: usize,
     /// Flows in the cache; rounded up to a power of two.
     pub flows: usize,
     /// Events waiting to be taken.
@@ -226,6 +228,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sas: 1024, flows: 8192, events: 1024, traces: 1024, captured: 4096 }
+        Self { sas: 1024, keys: 1 << 14, flows: 8192, events: 1024, traces: 1024, captured: 4096 }
     }
 }

@@ -85,7 +85,8 @@ impl Datapath {
     /// Makes a data plane without policy.
     #[must_use]
     pub fn new(config: Config, rng: Rng, now: Now) -> Self {
-        Self::sharing(config, Arc::default(), rng, now)
+        let shared = Arc::new(Shared::new(config.limits.keys));
+        Self::sharing(config, shared, rng, now)
     }
 
     /// Makes the data plane of another worker, which shares sequence numbers, initialisation vectors and replay windows
@@ -233,12 +234,16 @@ impl Datapath {
         &self.config
     }
 
-    /// Moves the send count of an SA on, as after a restart with kept keys: the next packet has the number after `last`.
-    /// It never goes back. `false` when no SA has the SPI.
+    /// Moves the send counts of an SA on, as after a restart with kept keys: the next packet has the number after `last`,
+    /// and so has its initialisation vector where these are counted. Neither ever goes back. `false` when no SA has the
+    /// SPI.
     pub fn advance_sequence(&mut self, spi: u32, last: u64) -> bool {
         let found = self.sas.list.iter_mut().find(|live| live.sa.spi == spi);
         found.is_some_and(|live| {
             live.shared.counter.advance_to(last);
+            if let Some(vectors) = &live.shared.vectors {
+                vectors.counter.advance_to(last);
+            }
             live.round = None;
             true
         })
@@ -334,7 +339,7 @@ impl Datapath {
         let fit =
             |version4| Fit::protected(sa.transform, version4, self.config.wan_mtu, stamp_len, &self.config.behaviour);
         let slot = self.tables.slots.binary_search(&sa.policy).unwrap_or(usize::from(u16::MAX)) as u16;
-        let base = shared.counter.last();
+        let base = (shared.counter.last(), shared.last_vector());
         Ok(LiveSa { fits: (fit(true), fit(false)), sa: sa.clone(), shared, slot, round: None, base, counts })
     }
 

@@ -329,12 +329,16 @@ impl Datapath {
         let shared = std::sync::Arc::clone(&live.shared);
         let counter = if behaviour.has(Defect::SeqSharedByAllSas) { &self.shared.common } else { &shared.counter };
         let (first, granted) = counter.take(u64::from(count), limit);
+        // The vectors are numbered by the key, which other SAs may have: they run so far ahead of the sequence numbers.
+        let vectors = shared.vectors.as_ref().map(|vectors| vectors.counter.take(granted, u64::MAX));
+        let (first_vector, granted) = vectors.unwrap_or((first, granted));
+        let ahead = first_vector.wrapping_sub(first);
         let (mut number, mut left) = (first, granted);
         // The sender id rarely changes within a burst; then one question serves all packets.
         let counter_mode = dress.transform.is_counter_mode();
         let vector_left = match odd || !counter_mode || granted == 0 {
             true => None,
-            false => common_vector(live, counter_mode_ids, first, granted),
+            false => common_vector(live, counter_mode_ids, first_vector, granted),
         };
         let vector_low = counter_mode_ids.map_or(0, |(bits, _)| u64::MAX.checked_shr(u32::from(*bits)).unwrap_or(0));
         let random_iv = !counter_mode && dress.transform.iv_len() > 0;
@@ -355,9 +359,10 @@ impl Datapath {
             }
             let mut iv = [0; 16];
             if let Some(left) = vector_left {
-                iv[..8].copy_from_slice(&(left | number & vector_low).to_be_bytes());
+                let vector = left | number.wrapping_add(ahead) & vector_low;
+                iv[..8].copy_from_slice(&vector.to_be_bytes());
             } else if counter_mode {
-                match vector(live, counter_mode_ids, number, behaviour, &mut self.rng) {
+                match vector(live, counter_mode_ids, number.wrapping_add(ahead), behaviour, &mut self.rng) {
                     Ok(vector) => iv[..8].copy_from_slice(&vector.to_be_bytes()),
                     Err(reason) => {
                         packet.drop_for(reason);
@@ -373,7 +378,7 @@ impl Datapath {
             let sequence = number;
             number = number.wrapping_add(1);
             left -= 1;
-            let since_apply = sequence.wrapping_sub(live.base);
+            let since_apply = sequence.wrapping_sub(live.base.0);
             let spoilt = odd.then(|| spoil::before(packet, &dress, sequence, since_apply, &mut iv, behaviour));
             let dressed = match dress.put_on(packet, sequence, &iv, &mut self.idents, spoilt.as_ref()) {
                 Ok(dressed) => dressed,
@@ -549,7 +554,7 @@ fn vector(
     let left = sender_bits(live, *bits, ids, number, behaviour)?;
     let low = number & (u64::MAX >> bits);
     if behaviour.is_any() {
-        return Ok(spoil::vector(left, low, *bits, number.wrapping_sub(live.base), behaviour, rng));
+        return Ok(spoil::vector(left, low, *bits, number.wrapping_sub(live.base.1), behaviour, rng));
     }
     Ok(left | low)
 }
@@ -564,7 +569,8 @@ fn sender_bits(live: &mut LiveSa, bits: u16, ids: &[u32], number: u64, behaviour
     if let Some((_, left)) = live.round.filter(|(known, _)| *known == round) {
         return Ok(left);
     }
-    let mut table = live.shared.sender_ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some(vectors) = &live.shared.vectors else { return Err(Reason::SidMissing) };
+    let mut table = vectors.sender_ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let id = match table.for_round(bits, ids, round) {
         Some(id) => id,
         None if behaviour.has(Defect::SidWrapsOnExhaustion) => ids.first().copied().ok_or(Reason::SidMissing)?,
@@ -601,10 +607,13 @@ fn dummy_behind(
     esp.fill(0);
     let (number, granted) = live.shared.counter.take(1, u64::from(u32::MAX));
     let conforming = Behaviour::conforming();
-    let iv = match transform.is_counter_mode() {
-        true => vector(live, ids, number, &conforming, rng).unwrap_or(number).to_be_bytes(),
-        false => rng.octets::<8>(),
+    let counted = live.shared.vectors.as_ref().map(|vectors| vectors.counter.take(1, u64::MAX));
+    let iv = match counted {
+        Some((number, 1)) => vector(live, ids, number, &conforming, rng).ok().map(u64::to_be_bytes),
+        Some(_) => None,
+        None => Some(rng.octets::<8>()),
     };
+    let Some(iv) = iv else { return pool.give(dummy) };
     let (head, rest) = esp.split_at_mut(transform.header_len());
     head[..4].copy_from_slice(&live.sa.spi.to_be_bytes());
     head[4..8].copy_from_slice(&(number as u32).to_be_bytes());

@@ -36,6 +36,7 @@ pub mod status;
 mod tables;
 mod times;
 pub mod trace;
+mod vectors;
 mod verify;
 mod work;
 

@@ -12,11 +12,12 @@ use crate::classifier::number;
 use crate::pmtu::Fit;
 use crate::policy::{Sa, Scope};
 use crate::replay::Window;
-use crate::sender::{SendCounter, SenderIds};
+use crate::sender::SendCounter;
 use crate::status::Count;
+use crate::vectors::{KeyMemory, Vectors};
 
-/// Keyed SAs that outlive their place in the policy are remembered, so that a key that comes back goes on counting
-/// where it stopped. At most so many.
+/// SAs that outlive their place in the policy are remembered until they end, so that one that comes back goes on with
+/// its numbers and its window. At most so many.
 const REMEMBERED: usize = 4096;
 
 /// What all workers share of one SA: the key, the count of packets sent, the window of packets received.
@@ -29,14 +30,21 @@ pub(crate) struct SharedSa {
     encryption_key: Secret,
     integrity_key: Secret,
     pub(crate) key: EspKey,
+    /// The sequence numbers.
     pub(crate) counter: SendCounter,
+    /// The initialisation vectors, where they are counted; other SAs with the same key share them.
+    pub(crate) vectors: Option<Arc<Vectors>>,
     pub(crate) window: Mutex<Window>,
-    pub(crate) sender_ids: Mutex<SenderIds>,
     /// Latest end that any policy gave it, in nanoseconds.
     ends: AtomicU64,
 }
 
 impl SharedSa {
+    /// Gives the number of the last vector; 0 where they are not counted.
+    pub(crate) fn last_vector(&self) -> u64 {
+        self.vectors.as_ref().map_or(0, |vectors| vectors.counter.last())
+    }
+
     /// Shows the encryption key to a defect that decrypts without it being right.
     pub(crate) fn encryption_key(&self) -> &[u8] {
         self.encryption_key.expose()
@@ -51,17 +59,35 @@ impl SharedSa {
 }
 
 /// Everything that workers share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     /// What one defect uses for all SAs.
     pub(crate) common: SendCounter,
-    sas: Mutex<Vec<Arc<SharedSa>>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    sas: Vec<Arc<SharedSa>>,
+    keys: KeyMemory,
 }
 
 impl Shared {
+    /// Makes room for the vectors of so many keys.
+    pub(crate) fn new(keys: usize) -> Self {
+        let known = Known { sas: Vec::new(), keys: KeyMemory::new(keys) };
+        Self { common: SendCounter::default(), known: Mutex::new(known) }
+    }
+
+    /// Counts the keys whose vectors are remembered.
+    pub(crate) fn keys(&self) -> usize {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).keys.len()
+    }
+
     /// Finds or makes the shared part of an SA. The error says why its keys cannot be used.
     pub(crate) fn get(&self, now: Instant, sa: &Sa, backend: Backend) -> Result<Arc<SharedSa>, &'static str> {
-        let mut sas = self.sas.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { sas, keys } = &mut *known;
         sas.retain(|known| Arc::strong_count(known) > 1 || known.ends.load(Ordering::Relaxed) > now.0);
         if let Some(known) = sas.iter().find(|known| known.is(sa)) {
             known.ends.fetch_max(sa.ends.0, Ordering::Relaxed);
@@ -84,8 +110,8 @@ impl Shared {
             integrity_key: sa.integrity_key.clone(),
             key,
             counter: SendCounter::default(),
+            vectors: keys.vectors(sa),
             window: Mutex::default(),
-            sender_ids: Mutex::default(),
             ends: AtomicU64::new(sa.ends.0),
         });
         sas.push(Arc::clone(&shared));
@@ -101,10 +127,10 @@ pub(crate) struct LiveSa {
     pub(crate) slot: u16,
     /// What fits on the own link, for IPv4 and IPv6.
     pub(crate) fits: (Fit, Fit),
-    /// The round of the count and the leftmost bits of its vectors; nothing before the first packet of the policy.
+    /// The round of the count of vectors and their leftmost bits; nothing before the first packet of the policy.
     pub(crate) round: Option<(u64, u64)>,
-    /// The count when the policy was applied; only defects look at it.
-    pub(crate) base: u64,
+    /// The last sequence number and the number of the last vector when the policy was applied; only defects look at them.
+    pub(crate) base: (u64, u64),
     pub(crate) counts: SaCounts,
 }
 

@@ -1,12 +1,13 @@
 //! Sequence numbers and initialisation vectors on the sending side (RFC 4303 §3.3.3, RFC 6054).
 //!
-//! One count serves both: the sequence number is its low half, the counter of the initialisation vector its low bits
-//! behind the sender id. All workers take from the same count, so that one sender id serves them all. When the bits
-//! behind one id have run through, the next id takes over; an id is never used for two rounds.
+//! Each SA counts its packets: the sequence number is the low half of that count. Each key of a counter mode counts its
+//! initialisation vectors: the low bits of that count stand behind the sender id. All workers take from the same counts,
+//! so that one sender id serves them all. When the bits behind one id have run through, the next id takes over; an id is
+//! never used for two rounds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the packets of one SA, for all workers.
+/// Counts the packets of one SA, or the initialisation vectors of one key, for all workers.
 #[derive(Debug, Default)]
 pub struct SendCounter(AtomicU64);
 
@@ -17,7 +18,7 @@ impl SendCounter {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Moves the count on to `last`. It never goes back, because numbers under one key must not repeat.
+    /// Moves the count on to `last`. It never goes back, because numbers must not repeat.
     pub fn advance_to(&self, last: u64) {
         self.0.fetch_max(last, Ordering::Relaxed);
     }
@@ -36,14 +37,14 @@ impl SendCounter {
     }
 }
 
-/// Remembers which sender id serves which round of the count of one SA.
+/// Remembers which sender id serves which round of the count of one key.
 #[derive(Debug, Default)]
 pub(crate) struct SenderIds {
     bits: Option<u16>,
     bound: Vec<(u64, u32)>,
 }
 
-/// Ids that one SA can use up: each lasts for 2^32 packets at least.
+/// Ids that one key can use up: each lasts for 2^32 packets at least.
 const BOUND_MAX: usize = 1024;
 
 impl SenderIds {

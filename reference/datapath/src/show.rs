@@ -9,7 +9,7 @@ use crate::datapath::Datapath;
 use crate::policy::{Pseudotime, Replay};
 use crate::reason::Reason;
 use crate::sa::LiveSa;
-use crate::status::{CheckpointStatus, ReplayStatus, SaStatus, Status};
+use crate::status::{CheckpointStatus, KeyStatus, ReplayStatus, SaStatus, Status};
 
 /// Flows that the status lists.
 const FLOWS: usize = 256;
@@ -27,6 +27,7 @@ impl Datapath {
             closed: self.stance.unregistered && self.stance.closes,
             totals: self.totals,
             sas: self.sas.list.iter().enumerate().map(|(index, live)| self.sa_status(now, index, live)).collect(),
+            keys: KeyStatus { remembered: self.shared.keys(), limit: self.config.limits.keys },
             replay: self.replay_status(now),
             rules: self.tables.status(),
             drops: Reason::ALL
@@ -65,6 +66,7 @@ impl Datapath {
             mac_errors: counts.mac_errors,
             replay_errors: counts.replay_errors,
             sequence: live.shared.counter.last(),
+            vectors: live.shared.last_vector(),
             window_top: live.shared.window.lock().unwrap_or_else(PoisonError::into_inner).top(),
         }
     }

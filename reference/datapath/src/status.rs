@@ -32,6 +32,8 @@ pub struct Status {
     pub totals: Totals,
     /// The SAs in the order of the policy.
     pub sas: Vec<SaStatus>,
+    /// Counter-mode keys whose initialisation vectors are counted, over all workers.
+    pub keys: KeyStatus,
     /// The method against replay.
     pub replay: ReplayStatus,
     /// The rules, the local ones first.
@@ -143,8 +145,19 @@ pub struct SaStatus {
     pub replay_errors: u64,
     /// The last sequence number that was given to a packet, by any worker.
     pub sequence: u64,
+    /// The number of the last initialisation vector of its key, by any worker and any SA; 0 where they are random.
+    pub vectors: u64,
     /// The highest number that was received, for counter-based replay protection.
     pub window_top: u64,
+}
+
+/// Shows what is remembered of counter-mode keys, those of ended SAs among them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct KeyStatus {
+    /// Keys that have a count of their own.
+    pub remembered: usize,
+    /// How many may have; those that come later share a count.
+    pub limit: usize,
 }
 
 /// Shows the method against replay.

@@ -97,6 +97,28 @@ fn no_vector_repeats_under_a_key_that_leaves_and_comes_back() {
     assert_eq!(vectors.len(), 4);
 }
 
+/// One key under two SPIs: each SA numbers its packets from 1, and the vectors go on.
+#[test]
+fn no_vector_repeats_under_a_key_that_two_sas_have() {
+    let inner = udp("10.1.0.1", "10.2.0.1", 20);
+    let old = sa(0x1000, "aes128-gcm16");
+    let new = Sa { spi: 0x2000, serial: 2, ..old.clone() };
+    let mut member = Member::with(keep(), &policy(vec![old.clone()]));
+    let mut sent = vec![number_and_vector(&member.send(at(1), &inner)), number_and_vector(&member.send(at(1), &inner))];
+    member.data.apply(at(2), &policy(vec![old.clone(), new.clone()]));
+    sent.push(number_and_vector(&member.send(at(2), &inner)));
+    assert_eq!(member.data.status(at(2)).sas[1].vectors, 0x3);
+    member.data.apply(at(3), &policy(vec![old]));
+    sent.push(number_and_vector(&member.send(at(3), &inner)));
+    // The key comes back long after its SAs have ended.
+    let again = Sa { ends: hallmark_core::Instant::from_secs(9_000), ..new };
+    member.data.apply(at(8_000), &policy(vec![]));
+    member.data.apply(at(8_000), &policy(vec![again]));
+    sent.push(number_and_vector(&member.send(at(8_001), &inner)));
+    let id = 0x0102 << 48;
+    assert_eq!(sent, [(1, id | 1), (2, id | 2), (1, id | 3), (3, id | 4), (1, id | 5)]);
+}
+
 #[test]
 fn numbers_end_where_receivers_check_them_and_roll_over_where_they_do_not() {
     let inner = udp("10.1.0.1", "10.2.0.1", 20);
