@@ -50,7 +50,7 @@
 //! event_interval_ms = 1000        # log lines of one kind in between are counted
 //! pmtu = { learn = true, learn_v6 = true, floor = 576, age_secs = 600, entries = 4096 }
 //! reassembly = { timeout_secs = 15, per_pair = 16, total_datagrams = 256, total_octets = 1048576 }
-//! limits = { sas = 1024, flows = 8192, events = 1024, traces = 1024, captured = 4096 }
+//! limits = { sas = 1024, keys = 16384, flows = 8192, events = 1024, traces = 1024, captured = 4096 }
 //! backend = "auto"                # portable, ring, batch
 //! workers = 1
 //! lan = { kind = "packet", interface = "eth1" }   # packet, xdp, tun; absent: whoever drives the member in a lab

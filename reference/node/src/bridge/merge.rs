@@ -12,11 +12,14 @@ const LARGEST: &[&str] = &[
     "activates_in",
     "remaining",
     "sequence",
+    "vectors",
     "window_top",
     "pseudotime",
     "window",
     "max_time_delta",
     "mtu",
+    "remembered",
+    "limit",
 ];
 /// Lists with one entry for each thing that all workers have, in the same order.
 const PARALLEL: &[&str] = &["sas", "rules", "events"];

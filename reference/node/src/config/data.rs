@@ -111,6 +111,7 @@ struct ReassemblyTable {
 #[serde(deny_unknown_fields, default)]
 struct PlaneLimitsTable {
     sas: Option<usize>,
+    keys: Option<usize>,
     flows: Option<usize>,
     events: Option<usize>,
     traces: Option<usize>,
@@ -264,6 +265,7 @@ fn limits(table: &PlaneLimitsTable, usual: plane::Limits) -> Mapped<plane::Limit
     };
     Ok(plane::Limits {
         sas: count("sas", table.sas, usual.sas)?,
+        keys: count("keys", table.keys, usual.keys)?,
         flows: count("flows", table.flows, usual.flows)?,
         events: count("events", table.events, usual.events)?,
         traces: count("traces", table.traces, usual.traces)?,

@@ -313,7 +313,7 @@ d3p_protocol = 254
 event_interval_ms = 250
 pmtu = { learn = false, floor = 700, age_secs = 60, entries = 10 }
 reassembly = { timeout_secs = 7, per_pair = 3, total_datagrams = 33, total_octets = 4444 }
-limits = { sas = 11, flows = 64, events = 12, traces = 13, captured = 14 }
+limits = { sas = 11, keys = 15, flows = 64, events = 12, traces = 13, captured = 14 }
 backend = "portable"
 workers = 2
 lan = { kind = "packet", interface = "eth1" }
@@ -345,7 +345,7 @@ fn every_value_of_a_data_plane_arrives() {
     assert_eq!(actions, [true, false]);
     assert_eq!((config.pmtu.floor, config.pmtu.age, config.pmtu.entries), (700, Duration::from_secs(60), 10));
     assert_eq!((config.reassembly.per_pair, config.reassembly.total_octets), (3, 4_444));
-    assert_eq!((config.limits.sas, config.limits.captured), (11, 14));
+    assert_eq!((config.limits.sas, config.limits.keys, config.limits.captured), (11, 15, 14));
     assert_eq!(config.backend, plane::Backend::Portable);
     assert!(config.behaviour.has(plane::Defect::TbarMin20) && config.behaviour.has(plane::Defect::RecoveryStorm));
     assert!(config.behaviour.varies(plane::Variant::OuterTtlFresh));
