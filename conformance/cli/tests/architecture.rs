@@ -9,8 +9,8 @@ use std::process::Command;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("wire", &["core"]),
-    ("gcm", &[]),
-    ("crypto", &["core", "wire", "gcm"]),
+    ("simd", &[]),
+    ("crypto", &["core", "wire", "simd"]),
     ("control", &["core", "wire", "crypto"]),
     ("datapath", &["core", "wire", "crypto"]),
     ("lab", &["core", "wire"]),
@@ -44,12 +44,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dissect",
         ],
     ),
-    ("perf", &["core", "wire", "gcm", "crypto", "control", "datapath", "node", "net", "probe"]),
+    ("perf", &["core", "wire", "simd", "crypto", "control", "datapath", "node", "net", "probe"]),
 ];
 
 /// Crates without socket, thread, file, clock or randomness of the operating system.
 const SANS_IO: &[&str] =
-    &["core", "wire", "gcm", "crypto", "control", "datapath", "lab", "catalogue", "probe", "suite"];
+    &["core", "wire", "simd", "crypto", "control", "datapath", "lab", "catalogue", "probe", "suite"];
 
 /// What a sans-I/O crate never names outside its tests.
 const IO_WORDS: &[&str] = &[

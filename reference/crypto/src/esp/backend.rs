@@ -12,7 +12,7 @@ pub enum Backend {
     Portable,
     /// ring: AES-GCM with an ICV of 16 octets and keys of 128 or 256 bits.
     Ring,
-    /// The kernel for bursts of `hallmark-gcm`: the same transforms as ring, on processors with wide vectors.
+    /// The kernel for bursts of `hallmark-simd`: the same transforms as ring, on processors with wide vectors.
     Batch,
 }
 
@@ -24,7 +24,7 @@ impl Backend {
     #[must_use]
     pub fn available() -> Vec<Self> {
         let mut backends = vec![Self::Portable, Self::Ring];
-        if hallmark_gcm::available() {
+        if hallmark_simd::available() {
             backends.push(Self::Batch);
         }
         backends

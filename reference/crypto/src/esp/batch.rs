@@ -1,4 +1,4 @@
-//! AES-GCM with an ICV of 16 octets by the burst kernel of `hallmark-gcm`, with ring for what the kernel leaves out.
+//! AES-GCM with an ICV of 16 octets by the burst kernel of `hallmark-simd`, with ring for what the kernel leaves out.
 
 use arrayvec::ArrayVec;
 
@@ -9,11 +9,11 @@ use super::transform::SALT_LEN;
 /// Packets that go into the kernel in one call.
 const BURST: usize = 64;
 /// The longest packet that the kernel takes.
-const MAX_LEN: usize = hallmark_gcm::OVERHEAD + hallmark_gcm::MAX_TEXT;
+const MAX_LEN: usize = hallmark_simd::gcm::OVERHEAD + hallmark_simd::gcm::MAX_TEXT;
 
 /// Holds a key of the kernel, and the same key of ring for packets with an extended sequence number.
 pub(super) struct BatchGcm {
-    kernel: hallmark_gcm::Key,
+    kernel: hallmark_simd::gcm::Key,
     ring: RingGcm,
 }
 
@@ -22,7 +22,7 @@ impl BatchGcm {
     pub(super) fn new(key_and_salt: &[u8]) -> Option<Self> {
         let (key, salt) = key_and_salt.split_last_chunk::<SALT_LEN>()?;
         let ring = RingGcm::new(key_and_salt)?;
-        Some(Self { kernel: hallmark_gcm::Key::new(key, *salt)?, ring })
+        Some(Self { kernel: hallmark_simd::gcm::Key::new(key, *salt)?, ring })
     }
 
     /// Encrypts in place and writes the ICV; `packet` is SPI to ICV.

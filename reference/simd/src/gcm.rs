@@ -1,39 +1,21 @@
-//! AES-GCM for bursts of ESP packets in vector instructions (AVX-512, VAES, VPCLMULQDQ).
+//! AES-GCM with a 16-octet ICV as ESP uses it (RFC 4106 sections 3 to 5).
 //!
-//! One call seals or opens a whole burst under one key: AES-GCM with a 16-octet ICV as ESP uses it (RFC 4106 §3-5),
 //! AAD = SPI | sequence number, nonce = salt | IV. Extended sequence numbers, whose AAD has 12 octets, shorter ICVs and
-//! AES-192 are not for this crate. General libraries spend more time on entering a packet than on its octets when the
-//! packets are short; here keys, powers of the hash key and the loop over the packets stay inside one function.
+//! AES-192 are not for this module. Keys, powers of the hash key and the loop over the packets stay inside one
+//! function.
 //!
-//! The code runs on x86-64 with AVX-512 and nowhere else: [`available`] says whether it does, [`Key::new`] gives `None`
-//! where it does not, and the caller then takes another library.
-//!
-//! No branch and no address depends on key or text: both depend on lengths, on whether an ICV was right, and on
-//! nothing else. A key's memory is overwritten when the key is dropped; copies that the compiler leaves in registers
-//! and on the stack are not.
-//!
-//! Where to read on: `key` has the key schedule, `kernel` the pass over a packet and why it is laid out as it is.
+//! Where to read on: `key` has the key schedule, `pass` the pass over a packet and why it is laid out as it is.
 
-#[cfg(target_arch = "x86_64")]
-mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod key;
 #[cfg(target_arch = "x86_64")]
-mod vector;
+mod pass;
 
 /// Octets of a packet that are not text: SPI, sequence number and IV before it (16), ICV behind it (16).
 pub const OVERHEAD: usize = HEADER + ICV;
 
 /// Longest text of one packet in octets: no IP packet carries more.
 pub const MAX_TEXT: usize = 65_535;
-
-/// Tells whether this processor has the instructions that [`Key`] needs; the answer does not change while we run.
-pub fn available() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return vector::detected();
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
-}
 
 /// An AES-128 or AES-256 key with its salt, ready for any number of bursts from any number of threads.
 ///
@@ -49,7 +31,7 @@ pub struct Key {
 
 impl Key {
     /// Expands `key` (16 or 32 octets) and keeps `salt`, the first four octets of every nonce (RFC 4106 §4). `None` for
-    /// another length, and where [`available`] is false.
+    /// another length, and where [`available`](crate::available) is false.
     pub fn new(key: &[u8], salt: [u8; 4]) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         return Some(Self { schedule: key::Schedule::new(key, salt)? });

@@ -1,6 +1,7 @@
 //! Octet for octet the same as ring, and nothing forged is let through.
 
-use hallmark_gcm::{Key, MAX_TEXT, OVERHEAD, available};
+use hallmark_simd::available;
+use hallmark_simd::gcm::{Key, MAX_TEXT, OVERHEAD};
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 const SALT: [u8; 4] = [0xca, 0xfe, 0xba, 0xbe];

@@ -18,9 +18,9 @@
 
 use std::arch::x86_64::*;
 
-use crate::key::{CHUNK_BLOCKS, Schedule};
+use super::key::{CHUNK_BLOCKS, Schedule};
+use super::{HEADER, MAX_TEXT, OVERHEAD};
 use crate::vector::{load, load_block, load_masked, lowest, store_block, store_masked};
-use crate::{HEADER, MAX_TEXT, OVERHEAD};
 
 /// See `Key::seal`. `LAST_ROUND` is 10 for AES-128 and 14 for AES-256.
 #[target_feature(enable = "avx512f,avx512bw,aes,pclmulqdq,vaes,vpclmulqdq,bmi2")]

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::kernel::{self, reduce, reversed, wide};
+use super::pass::{self, reduce, reversed, wide};
 use crate::vector::{detected, load_block, store_block};
 
 /// Blocks that are hashed with one reduction: 24 vectors, or 1,536 octets of header and text.
@@ -55,8 +55,8 @@ impl Schedule {
         // SAFETY: a schedule exists only where every feature that the functions enable has been detected.
         unsafe {
             match self.last_round {
-                10 => kernel::seal::<10>(self, packets),
-                _ => kernel::seal::<14>(self, packets),
+                10 => pass::seal::<10>(self, packets),
+                _ => pass::seal::<14>(self, packets),
             }
         }
     }
@@ -66,8 +66,8 @@ impl Schedule {
         // SAFETY: a schedule exists only where every feature that the functions enable has been detected.
         unsafe {
             match self.last_round {
-                10 => kernel::open::<10>(self, packets, ok),
-                _ => kernel::open::<14>(self, packets, ok),
+                10 => pass::open::<10>(self, packets, ok),
+                _ => pass::open::<14>(self, packets, ok),
             }
         }
     }

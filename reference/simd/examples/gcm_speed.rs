@@ -1,4 +1,4 @@
-//! Speed against ring, on one core and in one run: `cargo run --release -p hallmark-gcm --example speed [SECONDS]`.
+//! Speed against ring, on one core and in one run: `cargo run --release -p hallmark-simd --example gcm_speed [SECONDS]`.
 //!
 //! Bursts of 96 packets, in place, the header written anew for each packet before the burst as a sender does. The size
 //! is that of the inner IP packet; trailer and padding to 4 octets come on top, as in ESP. Gbit/s counts inner octets.
@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use hallmark_gcm::{Key, OVERHEAD};
+use hallmark_simd::gcm::{Key, OVERHEAD};
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 const BURST: usize = 96;
