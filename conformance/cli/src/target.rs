@@ -316,16 +316,16 @@ impl TargetArgs {
 
 /// Finds a defect by its name.
 pub(crate) fn defect(name: &str) -> Done<&'static str> {
-    switches::defect(name).map(switches::Switchable::name).ok_or_else(|| {
-        let hint = suggest::did_you_mean(name, switches::defects().map(switches::Switchable::name));
+    switches::defect(name).map(|known| known.name).ok_or_else(|| {
+        let hint = suggest::did_you_mean(name, switches::defects().map(|known| known.name));
         Failure::usage(format!("no defect is called `{name}`{hint}\n`hallmark catalogue defects` lists them all."))
     })
 }
 
 /// Finds a variant by its name.
 pub(crate) fn variant(name: &str) -> Done<&'static str> {
-    switches::variant(name).map(switches::Switchable::name).ok_or_else(|| {
-        let hint = suggest::did_you_mean(name, switches::variants().map(switches::Switchable::name));
+    switches::variant(name).map(|known| known.name).ok_or_else(|| {
+        let hint = suggest::did_you_mean(name, switches::variants().map(|known| known.name));
         Failure::usage(format!("no variant is called `{name}`{hint}\n`hallmark catalogue variants` lists them all."))
     })
 }

@@ -67,10 +67,7 @@ struct Switches {
 
 impl Switches {
     fn of(config: &Config) -> Self {
-        Self {
-            defects: config.behaviour.defects().map(|defect| defect.name()).collect(),
-            variants: config.behaviour.variants().map(|variant| variant.name()).collect(),
-        }
+        Self { defects: config.behaviour.defect_names(), variants: config.behaviour.variant_names() }
     }
 }
 

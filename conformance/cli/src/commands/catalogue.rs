@@ -48,12 +48,12 @@ pub(crate) fn run(command: &CatalogueCommand) -> Done {
         CatalogueCommand::Trace { spec, open, format } => trace(&cases, spec.as_deref(), *open, *format),
         CatalogueCommand::Export => printed(&export(&cases)?),
         CatalogueCommand::Defects => {
-            let rows = switches::defects().map(|d| (d.name(), d.reference(), d.describe()));
+            let rows = switches::defects().map(|d| (d.name, d.reference, d.sentence));
             let caught = |name: &str| cases.iter().filter(|case| case.catches.contains(&name)).count().to_string();
             printed(&rows_of(rows, "CASES", &caught))
         }
         CatalogueCommand::Variants => {
-            let rows = switches::variants().map(|v| (v.name(), v.reference(), v.describe()));
+            let rows = switches::variants().map(|v| (v.name, v.reference, v.sentence));
             printed(&rows_of(rows, "", &|_| String::new()))
         }
     }
@@ -168,10 +168,10 @@ fn export(cases: &[&'static CaseInfo]) -> Done<String> {
         })
         .collect();
     let defects: Vec<_> = switches::defects()
-        .map(|d| json!({ "name": d.name(), "reference": d.reference(), "describe": d.describe() }))
+        .map(|d| json!({ "name": d.name, "reference": d.reference, "describe": d.sentence }))
         .collect();
     let variants: Vec<_> = switches::variants()
-        .map(|v| json!({ "name": v.name(), "reference": v.reference(), "describe": v.describe() }))
+        .map(|v| json!({ "name": v.name, "reference": v.reference, "describe": v.sentence }))
         .collect();
     let text = serde_json::to_string_pretty(&json!({
         "schema": "hallmark.catalogue/1",

@@ -6,7 +6,7 @@ use hallmark_catalogue::{CaseInfo, Level, Requirements, suggest};
 
 use crate::failure::{Done, Failure};
 use crate::printed;
-use crate::switches::{self, Switchable};
+use crate::switches;
 
 /// Explains a case, a requirement, a check, a defect or a variant.
 #[derive(clap::Args, Debug)]
@@ -39,8 +39,8 @@ fn explain(name: &str) -> Done<String> {
     if requirements.get(&id).is_some() && !cases.iter().any(|case| case.id == id) {
         parts.push(explain_requirement(&id, &cases));
     }
-    let defect = switches::defect(name).map(|d| ("defect", d.name(), d.describe(), d.reference()));
-    let variant = switches::variant(name).map(|v| ("legal variant", v.name(), v.describe(), v.reference()));
+    let defect = switches::defect(name).map(|d| ("defect", d.name, d.sentence, d.reference));
+    let variant = switches::variant(name).map(|v| ("legal variant", v.name, v.sentence, v.reference));
     if let Some((kind, name, describe, reference)) = defect.or(variant) {
         parts.push(explain_switch(kind, name, describe, reference, &cases));
     }
@@ -54,8 +54,8 @@ fn explain(name: &str) -> Done<String> {
             .iter()
             .map(|case| case.id)
             .chain(requirements.iter().map(|requirement| requirement.id.as_str()))
-            .chain(switches::defects().map(Switchable::name))
-            .chain(switches::variants().map(Switchable::name));
+            .chain(switches::defects().map(|known| known.name))
+            .chain(switches::variants().map(|known| known.name));
         let hint = suggest::did_you_mean(name, known);
         return Err(Failure::usage(format!(
             "nothing is called `{name}`{hint}\nA check is found by its name in the newest run below runs/, if there is one."
@@ -96,7 +96,8 @@ fn explain_case(case: &CaseInfo) -> String {
     }
     text += "\nmust catch\n";
     for name in case.catches {
-        let describe = switches::defect(name).map_or("unknown to this version of the reference", Switchable::describe);
+        let describe =
+            switches::defect(name).map_or("unknown to this version of the reference", |known| known.sentence);
         let _ = writeln!(text, "  {name}");
         wrap(&mut text, "      ", describe);
     }
@@ -211,7 +212,7 @@ mod tests {
     fn a_requirement_and_a_defect_explain_themselves_and_the_unknown_gets_a_suggestion() {
         let told = explain("gdoi-push-039").expect("is known");
         assert!(told.contains("GDOI-PUSH-039") && told.contains("judged"), "{told}");
-        let name = switches::defects().next().expect("a defect").name();
+        let name = switches::defects().next().expect("a defect").name;
         assert!(explain(name).expect("is known").contains("hallmark prove --defect"));
         assert!(explain("GDOI-PUSH-0399").is_err_and(|failure| failure.message.contains("did you mean")));
     }

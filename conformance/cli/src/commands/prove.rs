@@ -17,7 +17,7 @@ use crate::commands::run::write_copy;
 use crate::failure::Done;
 use crate::select::SelectArgs;
 use crate::subject::Reference;
-use crate::switches::{self, Switchable};
+use crate::switches;
 use crate::{interrupt, out, target};
 
 /// The seed of a proof: fixed, because a proof is a test of the suite and not of a subject.
@@ -126,14 +126,14 @@ fn plan(args: &ProveArgs, selected: &[&'static Case], narrowed: bool) -> Done<Pr
         args.defect.iter().map(|name| target::defect(name)).collect::<Done<_>>()?
     } else if narrowed && !args.full {
         let demanded: BTreeSet<&str> = selected.iter().flat_map(|case| case.info.catches).copied().collect();
-        switches::defects().map(Switchable::name).filter(|name| demanded.contains(name)).collect()
+        switches::defects().map(|known| known.name).filter(|name| demanded.contains(name)).collect()
     } else {
-        switches::defects().map(Switchable::name).collect()
+        switches::defects().map(|known| known.name).collect()
     };
     let variants: Vec<&'static str> = if asked {
         args.variant.iter().map(|name| target::variant(name)).collect::<Done<_>>()?
     } else {
-        switches::variants().map(Switchable::name).collect()
+        switches::variants().map(|known| known.name).collect()
     };
     // With named defects only, cases that have nothing to do with them prove nothing.
     let concerned = |case: &Case| case.info.catches.iter().any(|name| defects.contains(name));
@@ -184,14 +184,14 @@ fn matrix(plan: &ProofPlan, proof: &Proof, args: &ProveArgs) -> KillMatrix {
         let cells = proof.defects.get(name).map(Vec::as_slice).unwrap_or_default();
         let caught = cells.iter().filter(|cell| cell.caught()).map(|cell| cell.case.to_owned()).collect();
         let (describe, reference) =
-            switches::defect(name).map_or(("", ""), |defect| (defect.describe(), defect.reference()));
+            switches::defect(name).map_or(("", ""), |defect| (defect.sentence, defect.reference));
         matrix.defect(name, describe, reference, caught);
     }
     for name in &plan.variants {
         let cells = proof.variants.get(name).map(Vec::as_slice).unwrap_or_default();
         let punished =
             cells.iter().filter(|cell| is_punished(cell, proof)).map(|cell| format!("{} {}", cell.case, cell.verdict));
-        let describe = switches::variant(name).map_or("", Switchable::describe);
+        let describe = switches::variant(name).map_or("", |known| known.sentence);
         matrix.variant(name, describe, cells.len(), punished.collect());
     }
     matrix
@@ -232,8 +232,8 @@ impl Switchboard for Lab {
         let mut subjects = Reference::default();
         match switch {
             Switch::Conforming => {}
-            Switch::Defect(name) => subjects.defects.push(switches::defect(name)?.name()),
-            Switch::Variant(name) => subjects.variants.push(switches::variant(name)?.name()),
+            Switch::Defect(name) => subjects.defects.push(switches::defect(name)?.name),
+            Switch::Variant(name) => subjects.variants.push(switches::variant(name)?.name),
         }
         Some(Box::new(LabWorlds { subjects }))
     }

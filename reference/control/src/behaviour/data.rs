@@ -2,9 +2,9 @@
 //! the datapath.
 
 macro_rules! data_defects {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             D3pCmdCoexist => "d3p_cmd_coexist", "P32",
                 "Accepts a configuration with IP-D3P and another replay protection, and announces both.";
             TbarCounterCollision => "tbar_counter_collision", "P33",

@@ -3,9 +3,9 @@
 //! A defect without a number of its own is named after the machine that misbehaves and cites the rule that it breaks.
 
 macro_rules! gdoi_defects {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             KsKekseqReset => "ks_kekseq_reset", "P01",
                 "Numbers the PUSH that delivers a new KEK with 1 under the old KEK.";
             GmNoSeqcheck => "gm_no_seqcheck", "P02",
@@ -601,9 +601,9 @@ macro_rules! gdoi_defects {
 }
 
 macro_rules! gdoi_variants {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             KsNonceLong => "ks_nonce_long", "GDOI-PL-072",
                 "Sends nonces of 64 octets.";
             KsM2OnDemandOnly => "ks_m2_on_demand_only", "GDOI-PULL-066",

@@ -1,9 +1,9 @@
 //! Defects and variants of phase 1, and of the exchanges that belong to it.
 
 macro_rules! ike_defects {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             IkeLengthNotChecked => "ike_length_not_checked", "IKE-HDR-001",
                 "Serves a message whose header Length differs from the datagram.";
             IkeAnswersShortDatagrams => "ike_answers_short_datagrams", "IKE-HDR-002",
@@ -351,9 +351,9 @@ macro_rules! ike_defects {
 }
 
 macro_rules! ike_variants {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             IkeExtraVendorIds => "ike_extra_vendor_ids", "IKE-PAY-011",
                 "Sends ten vendor IDs that no one knows.";
             IkeNoVendorIds => "ike_no_vendor_ids", "IKE-PAY-011",

@@ -1,8 +1,9 @@
 //! Registration: the four messages, authorization, loss, failover, and registering again.
 
-use hallmark_control::behaviour::{Defect, Variant};
+use hallmark_control::behaviour::Variant;
 use hallmark_control::config::{AckPolicy, Compat, TestConfig};
 use hallmark_control::{EventKind, GmCommand, KsCommand};
+use hallmark_core::switch::Switch;
 use hallmark_core::{Instant, Limits};
 use hallmark_wire::isakmp::{ExchangeType, Header};
 
@@ -371,5 +372,4 @@ fn a_configuration_says_what_is_wrong_with_it() {
     assert!(config.validate().is_err());
     assert_eq!(Compat::from_name("kd-old-spi").map(Compat::names), Some(vec!["kd-old-spi"]));
     assert_eq!(Compat::from_name("nonsense"), None);
-    let _ = Defect::ALL;
 }

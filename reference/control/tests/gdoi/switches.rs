@@ -8,6 +8,7 @@ use hallmark_control::behaviour::{Behaviour, Defect};
 use hallmark_control::code;
 use hallmark_control::config::{AckPolicy, DataTransform, GroupConfig, Transport};
 use hallmark_control::{GmCommand, KsCommand};
+use hallmark_core::switch::Switch;
 use hallmark_core::{Duration, Instant};
 use hallmark_crypto::{CipherAlg, HashAlg};
 use hallmark_wire::isakmp::{ExchangeType, Header, IdType, Identification};

@@ -1,9 +1,9 @@
 //! Defects and variants of policy: what is protected, what passes, what is dropped, and which SA is used when.
 
 macro_rules! policy_defects {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             DenyIgnored => "deny_ignored", "P14",
                 "Protects what the policy denies.";
             OldSaDroppedOnRekey => "old_sa_dropped_on_rekey", "P15",
@@ -124,9 +124,9 @@ macro_rules! policy_defects {
 }
 
 macro_rules! policy_variants {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             RecoveryNever => "dp_recovery_never", "getvpn.md 5.4",
                 "Never asks for a recovery registration.";
         }

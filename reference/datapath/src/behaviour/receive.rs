@@ -1,9 +1,9 @@
 //! Defects and variants of the receiving side: verification of packets that come from the WAN.
 
 macro_rules! receive_defects {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             // verification
             MacNotChecked => "dp_mac_not_checked", "ESP-030",
                 "Forwards packets whose ICV is wrong.";
@@ -163,9 +163,9 @@ macro_rules! receive_defects {
 }
 
 macro_rules! receive_variants {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             TbarEdgeExclusive => "dp_tbar_edge_exclusive", "getvpn.md 4.2",
                 "Refuses stamps that lie exactly on the edge of the window.";
             D3pFullWidth => "dp_d3p_full_width", "esp.md 18",

@@ -1,9 +1,9 @@
 //! Defects and variants of the sending side: protection of packets that go from the LAN to the WAN.
 
 macro_rules! send_defects {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             // sequence numbers and initialisation vectors
             SeqStartsAtZero => "dp_seq_starts_at_zero", "ESP-002",
                 "Sends its first packet on a new SA with sequence number 0.";
@@ -151,9 +151,9 @@ macro_rules! send_defects {
 }
 
 macro_rules! send_variants {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             OuterTtlFresh => "dp_outer_ttl_fresh", "esp.md 6",
                 "Sends outer headers with a TTL of 255 instead of a copy of the inner one.";
             OuterIdCounts => "dp_outer_id_counts", "RFC 6864",

@@ -1,9 +1,9 @@
 //! Defects and variants around size: fragments, reassembly, path MTU, ICMP and the TCP segment size.
 
 macro_rules! size_defects {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             BigMtuDecrypt => "big_mtu_decrypt", "P40",
                 "Leaks a buffer for every reassembled ESP packet over 1800 octets and stops when 64 are gone.";
             // segment size
@@ -144,9 +144,9 @@ macro_rules! size_defects {
 }
 
 macro_rules! size_variants {
-    ($then:ident, $($before:tt)*) => {
+    ($then:ident $($rest:ident)*; $($before:tt)*) => {
         $then! {
-            $($before)*
+            $($rest)*; $($before)*
             FragmentsEqual => "dp_fragments_equal", "RFC 791",
                 "Cuts packets into pieces of about equal size.";
             FragmentsLastFirst => "dp_fragments_last_first", "RFC 791",

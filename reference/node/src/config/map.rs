@@ -12,6 +12,7 @@ use hallmark_control::config::{
 use hallmark_control::data::GroupDirection;
 use hallmark_control::ike::{Credentials, IkeConfig, IkeConfigError, PeerRule, Retransmit};
 use hallmark_control::{GmConfig, KsConfig};
+use hallmark_core::switch::Switch;
 use hallmark_core::{Duration, Limits};
 use hallmark_crypto::Secret;
 use hallmark_crypto::cert::TrustStore;
@@ -62,7 +63,8 @@ pub(super) fn group_member(file: GmFile, source: &Source) -> Mapped<Setup<GmConf
     let given = file.test.is_some();
     let switches = file.test.unwrap_or_default();
     let test = test_config(&switches)?;
-    let data = file.data.map(|table| data::setup(table, listen.ip(), plane_behaviour(&switches))).transpose()?;
+    let behaviour = plane::Behaviour::from_known(&switches.defects, &switches.variants);
+    let data = file.data.map(|table| data::setup(table, listen.ip(), behaviour)).transpose()?;
     let mut phase1 = phase1_config(file.phase1, file.identity, source)?;
     phase1.accept = false;
     phase1.nat_t_port = file.nat_t_port;
@@ -434,19 +436,8 @@ fn test_config(table: &TestTable) -> Mapped<TestConfig> {
     let plane_variants = plane::Variant::ALL.iter().map(|variant| variant.name());
     known("defect", &table.defects, "test.defects", defects.chain(plane_defects))?;
     known("variant", &table.variants, "test.variants", variants.chain(plane_variants))?;
-    let defects = table.defects.iter().filter_map(|name| Defect::from_name(name));
-    let variants = table.variants.iter().filter_map(|name| Variant::from_name(name));
-    let behaviour = defects.fold(Behaviour::conforming(), Behaviour::with_defect);
-    let behaviour = variants.fold(behaviour, Behaviour::with_variant);
+    let behaviour = Behaviour::from_known(&table.defects, &table.variants);
     Ok(TestConfig { behaviour, short_lifetimes: table.short_lifetimes, export_keys: table.export_keys })
-}
-
-/// Gives the switches of the data plane; every name was found to be one of some kind before.
-fn plane_behaviour(table: &TestTable) -> plane::Behaviour {
-    let defects = table.defects.iter().filter_map(|name| plane::Defect::from_name(name));
-    let variants = table.variants.iter().filter_map(|name| plane::Variant::from_name(name));
-    let behaviour = defects.fold(plane::Behaviour::conforming(), plane::Behaviour::with_defect);
-    variants.fold(behaviour, plane::Behaviour::with_variant)
 }
 
 /// Refuses the first name that is in no list, and tells the nearest three of the list, which is far too long to show.

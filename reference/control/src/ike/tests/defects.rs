@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hallmark_core::switch::Switch;
 use hallmark_crypto::cert::{CertSpec, TrustStore, issue_ca, issue_cert};
 use hallmark_crypto::{Curve, SigningKey};
 use hallmark_wire::isakmp::{

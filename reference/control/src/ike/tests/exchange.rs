@@ -1,5 +1,6 @@
 //! Main and Aggressive Mode between two endpoints: negotiation, retransmission, duplicates, lifetimes.
 
+use hallmark_core::switch::Switch;
 use hallmark_crypto::{CipherAlg, Group, HashAlg};
 use hallmark_wire::isakmp::{ExchangeType, Flags};
 
