@@ -1,6 +1,7 @@
 //! How a member's data plane is set up. The default is the reference's standard.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use hallmark_core::Duration;
 use hallmark_crypto::esp::Backend;
@@ -51,6 +52,8 @@ pub struct Config {
     pub reassembly: ReassemblyLimits,
     /// Whether padding octets are compared with 1, 2, 3 (ESP-010).
     pub check_padding: bool,
+    /// Protected packets behind which a dummy packet is sent (ESP-013); none are when absent.
+    pub dummy_every: Option<NonZeroU32>,
     /// IP protocol number of delay detection headers.
     pub d3p_proto: u8,
     /// Workers that share the SAs (each with a [`Datapath`](crate::Datapath) of its own).
@@ -93,6 +96,7 @@ impl Default for Config {
             pmtu: PmtuConfig::default(),
             reassembly: ReassemblyLimits::default(),
             check_padding: true,
+            dummy_every: None,
             d3p_proto: 253,
             workers: 1,
             recovery_interval: None,

@@ -67,6 +67,8 @@ pub struct Datapath {
     pub(crate) work: Work,
     /// The ICMP errors of this burst that are to be protected themselves: first position and end.
     pub(crate) answers: (usize, usize),
+    /// Packets that were protected since a dummy was due.
+    pub(crate) since_dummy: u64,
     // what only defects use
     pub(crate) deaf: bool,
     pub(crate) sent: u64,
@@ -128,6 +130,7 @@ impl Datapath {
             times: Times::default(),
             work: Work::new(),
             answers: (usize::MAX, 0),
+            since_dummy: 0,
             deaf: false,
             sent: 0,
             leaked: 0,

@@ -6,13 +6,13 @@
 
 use arrayvec::ArrayVec;
 use hallmark_core::Now;
-use hallmark_crypto::esp::{Job, trailer};
+use hallmark_crypto::esp::Job;
 
-use crate::behaviour::{Behaviour, Defect, Variant};
+use crate::behaviour::{Behaviour, Defect};
 use crate::classifier::FlowKey;
 use crate::config::{Mss, Ttl};
 use crate::datapath::Datapath;
-use crate::dress::{Dress, Idents, NEXT_DUMMY, traffic_class};
+use crate::dress::{Dress, traffic_class};
 use crate::event::EventKind;
 use crate::flow::{Decision, NO_RULE, Question};
 use crate::fragment::is_tiny;
@@ -444,6 +444,9 @@ impl Datapath {
         if odd {
             self.spoil_sealed(sa, batch, pool);
         }
+        if odd || self.config.dummy_every.is_some() {
+            self.send_dummies(sa, sealed, batch, pool);
+        }
         match failed {
             Some(Reason::CounterExhausted) if !dress.transform.is_counter_mode() || left == 0 && granted == 0 => {
                 self.events.push(now.mono, EventKind::SequenceExhausted { spi });
@@ -506,19 +509,13 @@ impl Datapath {
             if behaviour.has(Defect::GoesDeafAfter) && self.sent >= 1_000 {
                 self.deaf = true;
             }
-            if behaviour.varies(Variant::DummyPackets)
-                && self.sent.is_multiple_of(16)
-                && let Some(live) = self.sas.get_mut(sa)
-            {
-                dummy_behind(live, &mut self.idents, self.sender_ids.as_ref(), &mut self.rng, index, batch, pool);
-            }
         }
     }
 }
 
 /// Gives the highest number that a packet of the SA may have.
 // REQ ESP-004 REQ ESP-005 REQ ESP-100
-fn number_limit(live: &LiveSa, counts_replay: bool, behaviour: &Behaviour) -> u64 {
+pub(crate) fn number_limit(live: &LiveSa, counts_replay: bool, behaviour: &Behaviour) -> u64 {
     let cycles = behaviour.has(Defect::SeqCyclesWithReplay);
     let stops = behaviour.has(Defect::SeqStopsWithoutReplay);
     if live.sa.extended_sequence {
@@ -541,7 +538,7 @@ fn common_vector(live: &mut LiveSa, ids: Option<&(u16, Vec<u32>)>, first: u64, c
 
 /// Makes the vector of a counter mode: the sender id on the left, the count behind it.
 // REQ ESP-023 REQ ESP-066 REQ ESP-069
-fn vector(
+pub(crate) fn vector(
     live: &mut LiveSa,
     ids: Option<&(u16, Vec<u32>)>,
     number: u64,
@@ -581,58 +578,6 @@ fn sender_bits(live: &mut LiveSa, bits: u16, ids: &[u32], number: u64, behaviour
     let left = u64::from(id) << low_bits;
     live.round = Some((round, left));
     Ok(left)
-}
-
-/// Puts a dummy packet (RFC 4303 §2.6) behind a sealed one: what only a variant does.
-// REQ ESP-013
-fn dummy_behind(
-    live: &mut LiveSa,
-    idents: &mut Idents,
-    ids: Option<&(u16, Vec<u32>)>,
-    rng: &mut hallmark_core::Rng,
-    index: usize,
-    batch: &mut Batch,
-    pool: &mut Pool,
-) {
-    let Some(model) = batch.packets.get(index) else { return };
-    let Some(mut dummy) = pool.take() else { return };
-    let header_len = Header::parse(model.ip()).map_or(0, |header| header.payload_at);
-    let copied = dummy.set(model.link(), model.ip().get(..header_len).unwrap_or_default());
-    let transform = live.sa.transform;
-    let body = 64 + transform.pad_len(64) + 2;
-    let len = transform.header_len() + body + transform.icv_len();
-    let Some(esp) = dummy.append(len).filter(|_| copied) else {
-        return pool.give(dummy);
-    };
-    esp.fill(0);
-    let (number, granted) = live.shared.counter.take(1, u64::from(u32::MAX));
-    let conforming = Behaviour::conforming();
-    let counted = live.shared.vectors.as_ref().map(|vectors| vectors.counter.take(1, u64::MAX));
-    let iv = match counted {
-        Some((number, 1)) => vector(live, ids, number, &conforming, rng).ok().map(u64::to_be_bytes),
-        Some(_) => None,
-        None => Some(rng.octets::<8>()),
-    };
-    let Some(iv) = iv else { return pool.give(dummy) };
-    let (head, rest) = esp.split_at_mut(transform.header_len());
-    head[..4].copy_from_slice(&live.sa.spi.to_be_bytes());
-    head[4..8].copy_from_slice(&(number as u32).to_be_bytes());
-    for (to, from) in head[8..].iter_mut().zip(iv.iter().cycle()) {
-        *to = *from;
-    }
-    trailer::write(rest.get_mut(64..body).unwrap_or_default(), NEXT_DUMMY);
-    let esn = live.sa.extended_sequence.then_some((number >> 32) as u32);
-    let sealed = granted == 1 && live.shared.key.seal(esp, esn).is_ok();
-    let total = dummy.len();
-    outer::set_len(dummy.ip_mut(), total);
-    let ident = idents.next(0, 0);
-    if dummy.ip().first().is_some_and(|first| first >> 4 == 4) {
-        outer::set_v4_word(dummy.ip_mut(), 4, ident.to_be_bytes());
-    }
-    dummy.fate = if sealed { Fate::Out(Side::Wan) } else { Fate::Dropped(Reason::Dummy) };
-    if let Err(dummy) = batch.push(dummy) {
-        pool.give(dummy);
-    }
 }
 
 /// Tells that a packet belongs to no SA any more.

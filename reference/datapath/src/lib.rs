@@ -12,6 +12,7 @@ pub mod config;
 mod datapath;
 mod decrypt;
 mod dress;
+mod dummy;
 mod encrypt;
 pub mod event;
 mod flow;

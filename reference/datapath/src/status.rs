@@ -94,6 +94,8 @@ pub struct Totals {
     pub wan_out: Count,
     /// Were protected.
     pub sealed: Count,
+    /// Were sent without meaning anything (next header 59).
+    pub dummies: Count,
     /// Were verified and decrypted.
     pub opened: Count,
     /// Passed in clear towards the WAN.

@@ -433,22 +433,69 @@ fn learned_path_mtus_apply_to_the_next_packet() {
     assert_eq!(member.fate(at(700), Side::Lan, &big), SENT, "it has aged");
 }
 
+/// A member that sends a dummy behind so many packets.
+fn with_dummies(every: u32, policy: &Policy) -> Member {
+    Member::with(Config { dummy_every: std::num::NonZeroU32::new(every), ..keep() }, policy)
+}
+
 #[test]
 fn dummy_packets_are_made_on_demand_and_thrown_away_where_they_arrive() {
     use hallmark_datapath::{Behaviour, Variant};
-    let behaviour = Behaviour::conforming().with_variant(Variant::DummyPackets);
-    for transform in ["aes128-gcm16", "aes128-cbc+hmac-sha256", "null+hmac-sha1"] {
-        let policy = policy(vec![sa(0x1000, transform)]);
-        let mut sender = Member::with(Config { behaviour: behaviour.clone(), ..keep() }, &policy);
-        let mut receiver = Member::with(keep(), &policy);
-        for inner in [udp("10.1.0.1", "10.2.0.1", 20), v6(30)] {
-            let sent = sender.burst(at(1), Side::Lan, &vec![inner; 32]);
-            assert_eq!(sent.len(), 34, "two of them");
-            let octets: Vec<Vec<u8>> = sent.into_iter().map(|(_, octets)| octets).collect();
-            let fates: Vec<Fate> = receiver.burst(at(1), Side::Wan, &octets).into_iter().map(|o| o.0).collect();
-            let dummies = fates.iter().filter(|fate| **fate == Fate::Dropped(Reason::Dummy)).count();
-            assert_eq!((dummies, fates.iter().filter(|fate| **fate == Fate::Out(Side::Lan)).count()), (2, 32));
+    let variant = Config { behaviour: Behaviour::conforming().with_variant(Variant::DummyPackets), ..keep() };
+    for transform in ["aes128-gcm16", "aes128-cbc+hmac-sha256", "null+hmac-sha1", "aes128-gmac"] {
+        let extended = Sa { extended_sequence: true, ..sa(0x1000, transform) };
+        let transport = Sa { mode: Mode::Transport, ..sa(0x1000, transform) };
+        for policy in [policy(vec![sa(0x1000, transform)]), policy(vec![extended]), policy(vec![transport])] {
+            for mut sender in [with_dummies(16, &policy), Member::with(variant.clone(), &policy)] {
+                let mut receiver = Member::with(keep(), &policy);
+                for inner in [udp("10.1.0.1", "10.2.0.1", 21), v6(30)] {
+                    let mut sent = sender.burst(at(1), Side::Lan, &vec![inner.clone(); 8]);
+                    assert_eq!(sent.len(), 8, "none yet");
+                    sent.extend(sender.burst(at(1), Side::Lan, &vec![inner; 24]));
+                    assert_eq!(sent.len(), 34, "two of them");
+                    assert!(sent.iter().all(|(_, octets)| octets.len() == sent[0].1.len()), "as long as the others");
+                    let octets: Vec<Vec<u8>> = sent.into_iter().map(|(_, octets)| octets).collect();
+                    let fates: Vec<Fate> = receiver.burst(at(1), Side::Wan, &octets).into_iter().map(|o| o.0).collect();
+                    let dummies = fates.iter().filter(|fate| **fate == Fate::Dropped(Reason::Dummy)).count();
+                    assert_eq!((dummies, fates.iter().filter(|fate| **fate == Fate::Out(Side::Lan)).count()), (2, 32));
+                }
+                assert_eq!(sender.data.status(at(1)).totals.dummies.packets, 4);
+                assert!(receiver.events().is_empty());
+            }
         }
-        assert!(receiver.events().is_empty());
     }
+}
+
+#[test]
+fn a_dummy_has_a_number_and_a_vector_that_nothing_else_has() {
+    use std::collections::BTreeSet;
+    let inner = udp("10.1.0.1", "10.2.0.1", 20);
+    for (transform, octets) in [("aes128-gcm16", 8), ("aes128-cbc+hmac-sha256", 16)] {
+        let mut member = with_dummies(1, &policy(vec![sa(0x1000, transform)]));
+        let sent = member.burst(at(1), Side::Lan, &vec![inner.clone(); 64]);
+        let numbers: BTreeSet<u32> = sent.iter().map(|(_, esp)| number_and_vector(esp).0).collect();
+        assert_eq!(numbers, (1..=128).collect());
+        // Neither half of a vector of 16 octets repeats.
+        let vectors = sent.iter().flat_map(|(_, esp)| esp[28..28 + octets].chunks(8));
+        assert_eq!(vectors.collect::<BTreeSet<_>>().len(), 16 * octets);
+    }
+}
+
+#[test]
+fn no_dummy_is_sent_for_which_there_is_no_number_or_vector() {
+    let inner = udp("10.1.0.1", "10.2.0.1", 20);
+    let checked = Policy { replay: Replay::Counter { window: 64 }, ..gcm() };
+    let mut member = with_dummies(1, &checked);
+    assert!(member.data.advance_sequence(0x1000, u64::from(u32::MAX) - 1));
+    assert_eq!(number_and_vector(&member.send(at(1), &inner)).0, u32::MAX, "the last number is for a packet");
+    // The last vector of the only sender id: the next would need another id.
+    let mut member = with_dummies(1, &Policy { sender_ids: Some((8, vec![1])), ..gcm() });
+    assert!(member.data.advance_sequence(0x1000, (u64::MAX >> 8) - 1));
+    assert_eq!(number_and_vector(&member.send(at(1), &inner)).1, 1 << 56 | u64::MAX >> 8);
+    // Without replay protection numbers roll over, dummies among them.
+    let mut member = with_dummies(1, &gcm());
+    assert!(member.data.advance_sequence(0x1000, u64::from(u32::MAX) - 1));
+    let sent = member.burst(at(1), Side::Lan, &[inner]);
+    let numbers: Vec<(u32, u64)> = sent.iter().map(|(_, esp)| number_and_vector(esp)).collect();
+    assert_eq!(numbers, [(u32::MAX, 0x0102_0000_ffff_ffff), (0, 0x0102_0001_0000_0000)]);
 }

@@ -46,6 +46,7 @@
 //! bypass_own_control = true       # own UDP 848, 500 and 4500 stay in clear
 //! override_df = false             # packets may be cut in spite of DF
 //! check_padding = true
+//! # dummy_every = 16              # a dummy packet behind so many protected ones; absent: none
 //! d3p_protocol = 253
 //! event_interval_ms = 1000        # log lines of one kind in between are counted
 //! pmtu = { learn = true, learn_v6 = true, floor = 576, age_secs = 600, entries = 4096 }

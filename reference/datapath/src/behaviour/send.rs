@@ -131,6 +131,11 @@ macro_rules! send_defects {
                 "Sends IPv6 packets of the permit class in clear.";
             InnerFragmentsClear => "dp_inner_fragments_clear", "ESP-089",
                 "Sends fragments of the permit class in clear.";
+            // dummies
+            DummiesNever => "dp_dummies_never", "ESP-013",
+                "Sends no dummy packets although it is to.";
+            DummyRepeatsNumber => "dp_dummy_repeats_number", "ESP-023",
+                "Gives a dummy packet the number and the vector of the packet before it.";
             // stamps
             StampMissing => "dp_stamp_missing", "ESP-092",
                 "Sends packets without a time stamp although the policy demands one.";

@@ -1,6 +1,7 @@
 //! `[data]` of a group member: its data plane and the ports of it.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use hallmark_control::config::{Ace, ConfigError as Mistake, Prefix};
 use hallmark_core::Duration;
@@ -66,6 +67,7 @@ pub(super) struct DataTable {
     bypass_own_control: Option<bool>,
     override_df: bool,
     check_padding: Option<bool>,
+    dummy_every: Option<u32>,
     d3p_protocol: Option<u8>,
     event_interval_ms: Option<u32>,
     pmtu: PmtuTable,
@@ -166,6 +168,7 @@ pub(super) fn setup(table: DataTable, address: IpAddr, behaviour: Behaviour) -> 
         override_df: table.override_df,
         pmtu: pmtu(&table.pmtu, usual.pmtu)?,
         reassembly: reassembly(&table.reassembly, usual.reassembly)?,
+        dummy_every: within("dummy_every", table.dummy_every, 1..=1_000_000)?.and_then(NonZeroU32::new),
         check_padding: table.check_padding.unwrap_or(usual.check_padding),
         d3p_proto: table.d3p_protocol.unwrap_or(usual.d3p_proto),
         workers: within("workers", table.workers, 1..=64)?.unwrap_or(usual.workers),
