@@ -55,6 +55,7 @@ pub(crate) const MODULES: &[&[Case]] = &[
     gm_data::cutting::CASES,
     gm_data::d3p::CASES,
     gm_data::direction::CASES,
+    gm_data::dummies::CASES,
     gm_data::failclose::CASES,
     gm_data::headers::CASES,
     gm_data::joining::CASES,

@@ -5,6 +5,7 @@ pub(crate) mod counters;
 pub(crate) mod cutting;
 pub(crate) mod d3p;
 pub(crate) mod direction;
+pub(crate) mod dummies;
 mod esp;
 pub(crate) mod failclose;
 pub(crate) mod headers;

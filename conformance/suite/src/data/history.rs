@@ -18,6 +18,7 @@ const BREACHES: usize = 32;
 pub(super) struct History {
     ledger: Ledger,
     breaches: Vec<Finding>,
+    dummies: u64,
 }
 
 impl DataScene {
@@ -71,6 +72,12 @@ impl DataScene {
         &self.history.breaches
     }
 
+    /// Counts the dummy packets that have left the WAN so far.
+    #[must_use]
+    pub const fn dummies(&self) -> u64 {
+        self.history.dummies
+    }
+
     /// Gives what the member's console shows of its data plane.
     ///
     /// # Errors
@@ -92,7 +99,9 @@ impl DataScene {
         let found = self.history.ledger.follow(&seen);
         let room = BREACHES.saturating_sub(self.history.breaches.len());
         self.history.breaches.extend(found.into_iter().take(room));
-        EspSeen::is_dummy(&seen)
+        let dummy = EspSeen::is_dummy(&seen);
+        self.history.dummies += u64::from(dummy);
+        dummy
     }
 }
 
