@@ -127,7 +127,7 @@ impl Datapath {
             totals: Totals::default(),
             drops: [0; Reason::COUNT],
             dscp: [0; 64],
-            times: Times::default(),
+            times: Times::new(),
             work: Work::new(),
             answers: (usize::MAX, 0),
             since_dummy: 0,

@@ -22,11 +22,6 @@ use crate::status::{Count, ReplayError};
 use crate::trace::Checkpoint;
 use crate::work::NO_SA;
 
-/// Errors of time that are kept for the status.
-const HISTORY: usize = 100;
-/// Errors of time that are kept of each minute (TBAR-013).
-const HISTORY_PER_MINUTE: u32 = 10;
-
 /// Where the inner packet lies in an opened packet.
 struct Inner {
     from: usize,
@@ -399,10 +394,10 @@ impl Datapath {
             window,
         };
         self.events.push(now.mono, event);
-        let unsampled = behaviour.has(Defect::TbarHistoryUnsampled);
+        let sampled = !behaviour.has(Defect::TbarHistoryUnsampled);
         let src = (!anonymous).then_some(src);
         let error = ReplayError { at: now.mono, src, dst, my_pseudotime, peer_pseudotime, window };
-        self.times.remember(error, if unsampled { u32::MAX } else { HISTORY_PER_MINUTE }, HISTORY);
+        self.times.remember(error, sampled);
         Err(reason)
     }
 

@@ -63,6 +63,30 @@ fn no_packet_costs_an_allocation_in_either_direction() {
 }
 
 #[test]
+fn neither_the_first_late_stamp_nor_a_history_full_of_them_costs_an_allocation() {
+    let policy = timed("aes128-gcm16");
+    let mut sender = Member::with(Config::default(), &policy);
+    let esp: Vec<Vec<u8>> = (0..10).map(|_| sender.send(at(1), &udp("10.1.0.1", "10.2.0.1", 40))).collect();
+    let mut pool = Pool::new(64, 2_048);
+    let mut member = Member::with(Config::default(), &policy);
+    // The tables grow by packets in time: no stamp is late before the counter watches.
+    assert_eq!(allocations(&mut member.data, &mut pool, at(1), Side::Wan, &esp), 0, "in time");
+    let before = member.data.status(at(1)).replay;
+    assert_eq!((before.input_errors, before.history.len()), (0, 0));
+    let mut batch = Batch::new();
+    for minute in 0..12 {
+        let now = at(300 + minute * 60);
+        fill(&mut batch, &mut pool, &esp);
+        let measured = allocation_counter::measure(|| member.data.handle(now, Side::Wan, &mut batch, &mut pool));
+        assert_eq!(measured.count_total, 0, "minute {minute}");
+        assert!(batch.packets.iter().all(|packet| matches!(packet.fate, Fate::Dropped(_))));
+        batch.recycle(&mut pool);
+    }
+    let after = member.data.status(at(1_000)).replay;
+    assert_eq!((after.input_errors, after.history.len()), (120, 100));
+}
+
+#[test]
 fn the_counter_counts() {
     let measured = allocation_counter::measure(|| drop(std::hint::black_box(vec![1u8; 10])));
     assert_eq!(measured.count_total, 1);
