@@ -88,17 +88,18 @@ impl Datapath {
     #[must_use]
     pub fn new(config: Config, rng: Rng, now: Now) -> Self {
         let shared = Arc::new(Shared::new(config.limits.keys));
-        Self::sharing(config, shared, rng, now)
+        let path_mtus = PathMtus::new(config.pmtu, rng.fork("path mtus").next_u64());
+        Self::sharing(config, shared, path_mtus, rng, now)
     }
 
-    /// Makes the data plane of another worker, which shares sequence numbers, initialisation vectors and replay windows
-    /// with this one. Policy has to be applied to each.
+    /// Makes the data plane of another worker, which shares sequence numbers, initialisation vectors, replay windows and
+    /// learned path MTUs with this one. Policy has to be applied to each.
     #[must_use]
     pub fn worker(&self, rng: Rng, now: Now) -> Self {
-        Self::sharing(self.config.clone(), Arc::clone(&self.shared), rng, now)
+        Self::sharing(self.config.clone(), Arc::clone(&self.shared), self.path_mtus.clone(), rng, now)
     }
 
-    fn sharing(config: Config, shared: Arc<Shared>, rng: Rng, now: Now) -> Self {
+    fn sharing(config: Config, shared: Arc<Shared>, path_mtus: PathMtus, rng: Rng, now: Now) -> Self {
         let mut rng = rng.fork("datapath");
         let mut made = Self {
             shared,
@@ -118,7 +119,7 @@ impl Datapath {
             flows: Flows::new(config.limits.flows, rng.next_u64()),
             idents: Idents::new(&mut rng, config.behaviour.varies(Variant::OuterIdCounts)),
             reassembler: Reassembler::new(config.reassembly, rng.next_u64()),
-            path_mtus: PathMtus::new(config.pmtu, rng.next_u64()),
+            path_mtus,
             icmp: IcmpErrors::new(icmp::RATE),
             next_recovery: Instant::ZERO,
             events: EventQueue::new(config.limits.events, config.event_interval),
@@ -171,6 +172,7 @@ impl Datapath {
     /// Gives every packet of a burst its fate. Pieces and ICMP errors are appended to the batch.
     pub fn handle(&mut self, now: Now, from: Side, batch: &mut Batch, pool: &mut Pool) {
         let arrived = batch.packets.len();
+        self.path_mtus.begin(now.mono);
         if now.mono >= self.next_change {
             self.refresh(now);
         }

@@ -4,7 +4,10 @@
 //! reads them on their way, remembers the path MTU, and tells the hosts what fits when they send too much again.
 //! Facts: RFC 1191, 4301 §8.2, 8201; esp.md §12-§13.
 
+mod table;
+
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hallmark_core::Instant;
 use hallmark_crypto::esp::Transform;
@@ -15,6 +18,7 @@ use crate::classifier::{addr, addresses};
 use crate::config::{FragmentWhere, PmtuConfig};
 use crate::header::{Header, V6_LEN};
 use crate::status::PmtuStatus;
+use table::{Entry, Table};
 
 /// The MTU that every IPv6 link has.
 pub const V6_MINIMUM: u16 = 1280;
@@ -242,54 +246,46 @@ pub struct Learned {
     pub consume: bool,
 }
 
-/// Remembers path MTUs: a table of fixed size, four places for each hash value, the oldest gives way.
-#[derive(Debug)]
+/// Remembers path MTUs, for all workers: a clone looks at the same table. No lock is taken to look.
+#[derive(Clone, Debug)]
 pub struct PathMtus {
     config: PmtuConfig,
-    entries: Vec<Entry>,
-    /// Places that were ever filled.
-    used: usize,
-    seed: u64,
+    table: Arc<Table>,
+    /// Whether nothing that was learned held when the burst began.
+    quiet: bool,
 }
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    dst: u128,
-    version4: bool,
-    /// 0 in an empty place.
-    mtu: u16,
-    learned: Instant,
-}
-
-const WAYS: usize = 4;
 
 impl PathMtus {
     /// Makes an empty table. `seed` should be secret.
     #[must_use]
     pub fn new(config: PmtuConfig, seed: u64) -> Self {
-        let empty = Entry { dst: 0, version4: false, mtu: 0, learned: Instant::ZERO };
-        let len = config.entries.clamp(WAYS, 1 << 20).next_power_of_two();
-        Self { config, entries: vec![empty; len], used: 0, seed }
+        Self { config, table: Arc::new(Table::new(config.entries, seed)), quiet: true }
+    }
+
+    /// Begins a burst: what another worker has learned until now holds for it.
+    #[inline]
+    pub fn begin(&mut self, now: Instant) {
+        self.quiet = self.table.holds_until() <= now;
+    }
+
+    /// Tells whether nothing that was learned held when the burst began, so that every path has the MTU of the own link.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.quiet
     }
 
     /// Gives the MTU of the path to a destination: that of the own link unless less was learned lately.
     #[must_use]
     #[inline]
     pub fn path_mtu(&self, now: Instant, dst: u128, version4: bool, link: u16, behaviour: &Behaviour) -> u16 {
-        if self.used == 0 || behaviour.has(Defect::PmtuIgnoredOnSend) {
+        let none = self.table.holds_until() <= now && !behaviour.has(Defect::PmtuNeverAges);
+        if none || behaviour.has(Defect::PmtuIgnoredOnSend) {
             return link;
         }
         let dst = if behaviour.has(Defect::PtbForAllDestinations) { 0 } else { dst };
-        let set = self.entries.get(self.set(dst, version4)).unwrap_or_default();
-        let found = set.iter().find(|entry| entry.is_for(dst, version4) && self.lives(entry, now, behaviour));
+        let found = self.table.find(dst, version4).filter(|entry| self.lives(entry, now, behaviour));
         found.map_or(link, |entry| if behaviour.has(Defect::PtbRaises) { entry.mtu } else { entry.mtu.min(link) })
-    }
-
-    /// Tells whether nothing was ever learned, so that every path has the MTU of the own link.
-    #[must_use]
-    #[inline]
-    pub const fn is_empty(&self) -> bool {
-        self.used == 0
     }
 
     /// Learns from an ICMP error. `sent` gives the number of packets that were sent on an own outbound SA with an SPI.
@@ -324,18 +320,23 @@ impl PathMtus {
             return Learned { lowered: None, consume };
         };
         let dst = if behaviour.has(Defect::PtbForAllDestinations) { 0 } else { crate::classifier::number(report.dst) };
+        // Two workers that learn at once must not raise what the other has lowered.
+        let writer = self.table.write();
         let before = self.path_mtu(now, dst, version4, link, behaviour);
         if mtu > before && !behaviour.has(Defect::PtbRaises) {
             return Learned { lowered: None, consume };
         }
-        self.store(now, dst, version4, mtu, behaviour);
+        let entry = Entry { dst, version4, mtu: mtu.max(1), learned: now };
+        writer.store(entry, now + self.config.age, |known| !self.lives(known, now, behaviour));
+        drop(writer);
+        self.quiet = false;
         Learned { lowered: Some((before, mtu)).filter(|_| mtu < before), consume }
     }
 
     /// Lists what is remembered.
     #[must_use]
     pub fn status(&self, now: Instant, behaviour: &Behaviour) -> Vec<PmtuStatus> {
-        let alive = self.entries.iter().filter(|entry| entry.mtu != 0 && self.lives(entry, now, behaviour));
+        let alive = self.table.entries().filter(|entry| self.lives(entry, now, behaviour));
         let mut list: Vec<PmtuStatus> = alive
             .map(|entry| PmtuStatus {
                 dst: addr(entry.dst, entry.version4),
@@ -362,39 +363,9 @@ impl PathMtus {
         Some(if behaviour.has(Defect::PtbBelowFloor) { mtu } else { mtu.max(self.config.floor) })
     }
 
-    fn store(&mut self, now: Instant, dst: u128, version4: bool, mtu: u16, behaviour: &Behaviour) {
-        let (config, range) = (self.config, self.set(dst, version4));
-        let Some(set) = self.entries.get_mut(range) else { return };
-        let lives = |entry: &Entry| {
-            entry.mtu != 0 && (entry.learned + config.age > now || behaviour.has(Defect::PmtuNeverAges))
-        };
-        let place = set.iter().position(|entry| entry.is_for(dst, version4)).or_else(|| {
-            let oldest = |entry: &(usize, &Entry)| if lives(entry.1) { entry.1.learned.0.saturating_add(1) } else { 0 };
-            set.iter().enumerate().min_by_key(oldest).map(|(at, _)| at)
-        });
-        if let Some(entry) = place.and_then(|at| set.get_mut(at)) {
-            self.used += usize::from(entry.mtu == 0);
-            *entry = Entry { dst, version4, mtu: mtu.max(1), learned: now };
-        }
-    }
-
     /// REQ ESP-085: what was learned holds for a while only, so that a better path is found again.
     fn lives(&self, entry: &Entry, now: Instant, behaviour: &Behaviour) -> bool {
         entry.learned + self.config.age > now || behaviour.has(Defect::PmtuNeverAges)
-    }
-
-    fn set(&self, dst: u128, version4: bool) -> std::ops::Range<usize> {
-        let wide = u128::from(dst as u64 ^ self.seed)
-            * u128::from((dst >> 64) as u64 ^ 0x9e37_79b9_7f4a_7c15 ^ u64::from(version4));
-        let hash = wide as u64 ^ (wide >> 64) as u64;
-        let first = (hash as usize & (self.entries.len() / WAYS - 1)) * WAYS;
-        first..first + WAYS
-    }
-}
-
-impl Entry {
-    const fn is_for(&self, dst: u128, version4: bool) -> bool {
-        self.mtu != 0 && self.dst == dst && self.version4 == version4
     }
 }
 

@@ -433,6 +433,36 @@ fn learned_path_mtus_apply_to_the_next_packet() {
     assert_eq!(member.fate(at(700), Side::Lan, &big), SENT, "it has aged");
 }
 
+#[test]
+fn a_path_mtu_that_one_worker_has_learned_holds_for_all() {
+    for config in [keep(), Config { mss: Mss::Auto, ..keep() }] {
+        let mut member = Member::with(config.clone(), &gcm());
+        let mut other = Member::new(config);
+        other.data = member.data.worker(hallmark_core::Rng::from_u64(9), at(0));
+        other.data.apply(at(0), &gcm());
+        let (big, away) = (v4(|header| header.dont_fragment = true, 1_400), udp("10.1.0.1", "10.2.0.2", 1_390));
+        let esp = member.send(at(1), &big);
+        assert_eq!(other.fate(at(1), Side::Lan, &big), SENT, "a flow that it knows");
+        let error = |mtu| hallmark_wire::ip::too_big_packet(ip("198.51.100.1"), mtu, &esp).expect("an error");
+        assert_eq!(other.fate(at(2), Side::Wan, &error(1_300)), Fate::Dropped(Reason::PmtuConsumed));
+        for worker in [&mut member, &mut other] {
+            let out = worker.burst(at(3), Side::Lan, std::slice::from_ref(&big));
+            assert_eq!(out[0].0, Fate::Dropped(Reason::TooBig));
+            assert_eq!(parse_too_big(&out[1].1).expect("an error").mtu, 1_246);
+            assert_eq!(worker.fate(at(3), Side::Lan, &away), SENT, "another destination");
+            assert_eq!(worker.data.status(at(3)).pmtu.len(), 1);
+        }
+        // What one has lowered the other does not raise, and what is told again holds longer for both.
+        assert_eq!(member.fate(at(4), Side::Wan, &error(1_400)), Fate::Dropped(Reason::PmtuConsumed));
+        assert_eq!(member.fate(at(500), Side::Wan, &error(1_300)), Fate::Dropped(Reason::PmtuConsumed));
+        assert_eq!(other.data.status(at(700)).pmtu.iter().map(|p| p.mtu).collect::<Vec<_>>(), [1_300]);
+        assert_eq!(other.burst(at(1_099), Side::Lan, std::slice::from_ref(&big))[0].0, Fate::Dropped(Reason::TooBig));
+        assert_eq!(other.fate(at(1_100), Side::Lan, &big), SENT, "it has aged");
+        let learned = |worker: &mut Member| worker.events().len();
+        assert_eq!((learned(&mut member), learned(&mut other)), (0, 1), "told of once");
+    }
+}
+
 /// A member that sends a dummy behind so many packets.
 fn with_dummies(every: u32, policy: &Policy) -> Member {
     Member::with(Config { dummy_every: std::num::NonZeroU32::new(every), ..keep() }, policy)

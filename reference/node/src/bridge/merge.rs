@@ -23,6 +23,8 @@ const LARGEST: &[&str] = &[
 ];
 /// Lists with one entry for each thing that all workers have, in the same order.
 const PARALLEL: &[&str] = &["sas", "rules", "events"];
+/// Lists that all workers share: one tells it for all.
+const SHARED: &[&str] = &["pmtu"];
 
 /// Joins the answers of all workers: counters are added, lists of what each has seen follow each other.
 pub(super) fn join(answers: Vec<Value>) -> Value {
@@ -56,6 +58,7 @@ fn join_named(name: &str, to: &mut Value, from: Value) {
                 join_named("", place, value);
             }
         }
+        (Value::Array(_), Value::Array(_)) if SHARED.contains(&name) => {}
         (Value::Array(to), Value::Array(from)) => to.extend(from),
         (Value::Bool(to), Value::Bool(from)) => *to |= from,
         (Value::Number(to), Value::Number(from)) => {
@@ -89,12 +92,14 @@ mod tests {
         let one = json!({
             "state": "registered", "policy_serial": 3, "totals": { "sealed": { "packets": 5, "octets": 500 } },
             "sas": [{ "spi": 7, "sealed": { "packets": 5 }, "sequence": 9, "sending": false, "remaining": 10.5 }],
-            "drops": { "esp.replay": 1 }, "events": [4, 1], "flows": [{ "src": "a" }], "replay": { "pseudotime": null },
+            "drops": { "esp.replay": 1 }, "events": [4, 1], "flows": [{ "src": "a" }],
+            "pmtu": [{ "dst": "c" }], "replay": { "pseudotime": null },
         });
         let other = json!({
             "state": "registered", "policy_serial": 3, "totals": { "sealed": { "packets": 2, "octets": 200 } },
             "sas": [{ "spi": 7, "sealed": { "packets": 2 }, "sequence": 12, "sending": true, "remaining": 10.25 }],
-            "drops": { "ip.ttl": 6 }, "events": [1, 0], "flows": [{ "src": "b" }], "replay": { "pseudotime": 4.0 },
+            "drops": { "ip.ttl": 6 }, "events": [1, 0], "flows": [{ "src": "b" }],
+            "pmtu": [{ "dst": "c" }], "replay": { "pseudotime": 4.0 },
         });
         assert_eq!(
             join(vec![one, other]),
@@ -102,7 +107,7 @@ mod tests {
                 "state": "registered", "policy_serial": 3, "totals": { "sealed": { "packets": 7, "octets": 700 } },
                 "sas": [{ "spi": 7, "sealed": { "packets": 7 }, "sequence": 12, "sending": true, "remaining": 10.5 }],
                 "drops": { "esp.replay": 1, "ip.ttl": 6 }, "events": [5, 1],
-                "flows": [{ "src": "a" }, { "src": "b" }], "replay": { "pseudotime": 4.0 },
+                "flows": [{ "src": "a" }, { "src": "b" }], "pmtu": [{ "dst": "c" }], "replay": { "pseudotime": 4.0 },
             })
         );
     }
