@@ -138,7 +138,7 @@ impl World {
                 total_octets: 60_000,
                 ..Default::default()
             },
-            limits: Limits { sas: 4, flows: 16, events: 16, traces: 4, captured: 4 },
+            limits: Limits { sas: 4, flows: 16, events: 16, traces: 4, captured: 4, keys: 4 },
             lan_mtu: 9000,
             backend: Backend::Portable,
             behaviour: behaviour.clone(),
