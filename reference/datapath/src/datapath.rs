@@ -334,7 +334,7 @@ impl Datapath {
         if matches!(self.replay, Replay::Counter { .. }) && sa.transform.icv_len() == 0 {
             return Err("sequence numbers cannot be checked without integrity");
         }
-        let shared = self.shared.get(now.mono, sa, self.config.backend)?;
+        let shared = self.shared.get(now.mono, sa, self.config.backend, &self.config.behaviour)?;
         let known = self.sas.list.iter().find(|live| Arc::ptr_eq(&live.shared, &shared));
         let counts = known.map_or_else(SaCounts::default, |live| live.counts);
         if self.config.behaviour.has(Defect::WindowForgottenOnApply) && known.is_some() {

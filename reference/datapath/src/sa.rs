@@ -8,6 +8,7 @@ use hallmark_core::Instant;
 use hallmark_crypto::Secret;
 use hallmark_crypto::esp::{Backend, EspKey, Transform};
 
+use crate::behaviour::{Behaviour, Defect};
 use crate::classifier::number;
 use crate::pmtu::Fit;
 use crate::policy::{Sa, Scope};
@@ -85,10 +86,18 @@ impl Shared {
     }
 
     /// Finds or makes the shared part of an SA. The error says why its keys cannot be used.
-    pub(crate) fn get(&self, now: Instant, sa: &Sa, backend: Backend) -> Result<Arc<SharedSa>, &'static str> {
+    pub(crate) fn get(
+        &self,
+        now: Instant,
+        sa: &Sa,
+        backend: Backend,
+        behaviour: &Behaviour,
+    ) -> Result<Arc<SharedSa>, &'static str> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Known { sas, keys } = &mut *known;
-        sas.retain(|known| Arc::strong_count(known) > 1 || known.ends.load(Ordering::Relaxed) > now.0);
+        let forgets = behaviour.has(Defect::IvForgottenWithTheSa);
+        let lasts = |known: &SharedSa| known.ends.load(Ordering::Relaxed) > now.0 && !forgets;
+        sas.retain(|known| Arc::strong_count(known) > 1 || lasts(known));
         if let Some(known) = sas.iter().find(|known| known.is(sa)) {
             known.ends.fetch_max(sa.ends.0, Ordering::Relaxed);
             return Ok(Arc::clone(known));
@@ -110,7 +119,7 @@ impl Shared {
             integrity_key: sa.integrity_key.clone(),
             key,
             counter: SendCounter::default(),
-            vectors: keys.vectors(sa),
+            vectors: keys.vectors(sa, behaviour),
             window: Mutex::default(),
             ends: AtomicU64::new(sa.ends.0),
         });

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use hallmark_crypto::esp::Cipher;
 use hallmark_crypto::hash::{HashAlg, hash};
 
+use crate::behaviour::{Behaviour, Defect};
 use crate::policy::Sa;
 use crate::sender::{SendCounter, SenderIds};
 
@@ -45,8 +46,12 @@ impl KeyMemory {
 
     /// Finds or begins the count of the key of an SA; nothing where vectors are no count.
     // REQ ESP-023 REQ ESP-068
-    pub(crate) fn vectors(&mut self, sa: &Sa) -> Option<Arc<Vectors>> {
-        let digest = digest(counted_key(sa)?);
+    pub(crate) fn vectors(&mut self, sa: &Sa, behaviour: &Behaviour) -> Option<Arc<Vectors>> {
+        if behaviour.has(Defect::IvForgottenWithTheSa) {
+            self.known.retain(|_, vectors| Arc::strong_count(vectors) > 1);
+        }
+        let spi = if behaviour.has(Defect::IvRestartsWithNewSpi) { sa.spi.to_be_bytes() } else { [0; 4] };
+        let digest = digest(counted_key(sa)?, spi);
         if let Some(known) = self.known.get(&digest) {
             return Some(Arc::clone(known));
         }
@@ -79,8 +84,8 @@ fn counted_key(sa: &Sa) -> Option<&[u8]> {
     keying.get(..keying.len().checked_sub(SALT_LEN)?)
 }
 
-fn digest(key: &[u8]) -> KeyDigest {
-    let digest = hash(HashAlg::Sha256, &[b"vectors of a key", key]);
+fn digest(key: &[u8], spi: [u8; 4]) -> KeyDigest {
+    let digest = hash(HashAlg::Sha256, &[b"vectors of a key", &spi, key]);
     // The digest has twice as many octets.
     digest.first_chunk().copied().unwrap_or_default()
 }
@@ -117,7 +122,7 @@ mod tests {
     }
 
     fn of(memory: &mut KeyMemory, sa: &Sa) -> Arc<Vectors> {
-        memory.vectors(sa).expect("a counter mode")
+        memory.vectors(sa, &Behaviour::conforming()).expect("a counter mode")
     }
 
     #[test]
@@ -162,7 +167,7 @@ mod tests {
     fn ciphers_with_random_vectors_take_no_room() {
         let mut memory = KeyMemory::new(8);
         let cbc = sa(1, "aes128-cbc+hmac-sha1", vec![1; 16], vec![2; 20]);
-        assert!(memory.vectors(&cbc).is_none());
+        assert!(memory.vectors(&cbc, &Behaviour::conforming()).is_none());
         assert_eq!(memory.len(), 0);
     }
 }

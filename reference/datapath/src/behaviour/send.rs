@@ -25,6 +25,10 @@ macro_rules! send_defects {
                 "Uses each counter-mode initialisation vector for two packets.";
             IvRestartsOnApply => "dp_iv_restarts_on_apply", "ESP-068",
                 "Starts the initialisation vectors anew under the same key whenever the policy is sent again.";
+            IvRestartsWithNewSpi => "dp_iv_restarts_with_new_spi", "ESP-023",
+                "Starts the initialisation vectors anew when a key that it has used comes under a new SPI.";
+            IvForgottenWithTheSa => "dp_iv_forgotten_with_the_sa", "ESP-068",
+                "Starts the initialisation vectors anew when a key comes back whose SA was deleted or has ended.";
             IvRandomCounterMode => "dp_iv_random_counter_mode", "ESP-066",
                 "Draws counter-mode initialisation vectors at random, so that the sender id is not in them.";
             CbcIvCounts => "dp_cbc_iv_counts", "ESP-024",
