@@ -162,3 +162,20 @@ fn a_ledger_sees_a_late_start_a_gap_and_a_repeated_iv() {
         assert_eq!(follow(&Forge::new().seq(6).iv(&[1; 8])), "ESP-023");
     });
 }
+
+#[test]
+fn a_ledger_sees_a_repeated_iv_under_another_spi_with_the_same_key() {
+    alone(|world| {
+        let first = tek(5, (20, Some(128), None));
+        let second = Tek { spi: first.spi + 1, ..first.clone() };
+        let third = Tek { spi: first.spi + 2, ..tek(6, (20, Some(128), None)) };
+        let mut opener = opener(&first);
+        opener.add(&second).and_then(|()| opener.add(&third)).expect("ESP TEKs");
+        let mut ledger = Ledger::default();
+        for (tek, wrong) in [(&first, ""), (&second, "ESP-023"), (&third, "")] {
+            let mut sender = Sender::new(tek).expect("an ESP TEK");
+            let packet = sender.forge(world, &inner().octets(), &Forge::new().iv(&[1; 8])).expect("forges");
+            assert_eq!(rules(&ledger.follow(&seen(&opener, &packet))).join(" "), wrong);
+        }
+    });
+}

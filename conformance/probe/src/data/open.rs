@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use hallmark_core::Instant;
+use hallmark_crypto::Secret;
 use hallmark_crypto::esp::{EspKey, Transform};
 use hallmark_wire::ip::{self, Ipv4Packet, Ipv6Packet};
 
@@ -68,6 +69,8 @@ pub struct EspSeen {
     pub outer: Outer,
     /// SPI.
     pub spi: u32,
+    /// Which key it was opened with, as the opener numbers them: SAs with one key have one number.
+    pub key: usize,
     /// Sequence number.
     pub seq: u32,
     /// IV.
@@ -96,6 +99,10 @@ const DUMMY: u8 = 59;
 /// The keys of one TEK.
 struct Keyed {
     spi: u32,
+    /// The position of the first TEK that has the same key, with its salt.
+    number: usize,
+    /// The key as it was handed out.
+    octets: Secret,
     transform: Transform,
     key: EspKey,
     /// Sequence numbers have 64 bits. No case lets a subject send so much that the high half moves.
@@ -117,8 +124,14 @@ impl Opener {
     pub fn add(&mut self, tek: &Tek) -> Result<(), Fault> {
         if !self.knows(tek.spi) {
             let (transform, key) = keyed(tek)?;
+            // GMAC may have its key in either place.
+            let octets = if tek.algorithm_key.is_empty() { &tek.integrity_key } else { &tek.algorithm_key };
+            let octets = Secret::from(octets.as_slice());
+            let number = self.keys.iter().position(|known| known.octets == octets).unwrap_or(self.keys.len());
             self.keys.push(Keyed {
                 spi: tek.spi,
+                number,
+                octets,
                 transform,
                 key,
                 extended: tek.has_extended_sequence(),
@@ -153,7 +166,7 @@ impl Opener {
         let (spi, seq) = (u32::from_be_bytes([*s0, *s1, *s2, *s3]), u32::from_be_bytes([*n0, *n1, *n2, *n3]));
         let known = self.keys.iter().find(|known| known.spi == spi);
         let known = known.ok_or_else(|| format!("ESP under SPI {spi:08x}, which is not the group's"))?;
-        let Keyed { transform, key, transport, .. } = known;
+        let Keyed { number, transform, key, transport, .. } = known;
         let mut esp = payload.to_vec();
         let iv = esp.get(8..transform.header_len()).unwrap_or_default().to_vec();
         let plain = key
@@ -173,6 +186,7 @@ impl Opener {
             packet: packet.to_vec(),
             outer,
             spi,
+            key: *number,
             seq,
             iv,
             esp_len: payload.len(),
@@ -266,16 +280,16 @@ impl EspSeen {
     }
 }
 
-/// Follows the numbers of one sender from packet to packet.
+/// Follows the numbers of one sender from packet to packet: sequence numbers for each SPI, IVs for each key.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     last: BTreeMap<u32, u32>,
-    ivs: BTreeSet<(u32, Vec<u8>)>,
+    ivs: BTreeSet<(usize, Vec<u8>)>,
 }
 
 impl Ledger {
     /// Takes a packet in and names the rules that it breaks with regard to those before it. The first packet under an
-    /// SPI must have number 1, so a ledger begins with the SA.
+    /// SPI must have number 1, so a ledger begins with the SA. All packets have to be of one opener.
     pub fn follow(&mut self, seen: &EspSeen) -> Vec<Finding> {
         let mut found = Vec::new();
         match self.last.insert(seen.spi, seen.seq) {
@@ -286,7 +300,7 @@ impl Ledger {
             }
             _ => {}
         }
-        if !seen.iv.is_empty() && !self.ivs.insert((seen.spi, seen.iv.clone())) {
+        if !seen.iv.is_empty() && !self.ivs.insert((seen.key, seen.iv.clone())) {
             found.push(Finding { requirement: "ESP-023", what: format!("the IV {:02x?} a second time", seen.iv) });
         }
         found
