@@ -59,6 +59,7 @@ pub(crate) const MODULES: &[&[Case]] = &[
     gm_data::failclose::CASES,
     gm_data::headers::CASES,
     gm_data::joining::CASES,
+    gm_data::keys::CASES,
     gm_data::malformed::CASES,
     gm_data::mss::CASES,
     gm_data::multicast::CASES,

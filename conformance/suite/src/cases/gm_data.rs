@@ -10,6 +10,7 @@ mod esp;
 pub(crate) mod failclose;
 pub(crate) mod headers;
 pub(crate) mod joining;
+pub(crate) mod keys;
 pub(crate) mod malformed;
 mod marks;
 pub(crate) mod mss;

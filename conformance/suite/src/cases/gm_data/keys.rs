@@ -1,0 +1,137 @@
+//! One counter-mode key under several SPIs, and a key that comes back: what the cipher sees is the key, not the SA.
+//!
+//! RFC 6407 §3.5 forbids a key server to do either. A member that meets one that does, or one that has lost its memory,
+//! still is the only one who can keep its initialisation vectors apart.
+
+use std::net::IpAddr;
+
+use hallmark_core::Duration;
+use hallmark_probe::data::EspSeen;
+use hallmark_probe::group::{Flow as Entry, Tek};
+use hallmark_probe::ks::{PushSpec, deletion};
+use hallmark_probe::world::Side;
+
+use super::esp::{GCM, datagram, numbers};
+use super::marks::{pass_time, successor};
+use crate::Case;
+use crate::cx::{Cx, Flow, Stop};
+use crate::data::{DataScene, LAN_HOST, Rule, WAN_HOST, both_ways, with_tek};
+
+pub(crate) const CASES: &[Case] = &[
+    case! {
+        "ESPT-009", "data.esp", Must, Gm,
+        title: "no IV comes twice under one key, whatever SPI the key comes under",
+        purpose: "A key server that hands out one key for two SAs makes a mistake; a member that counts IVs for each SA \
+                  turns it into two packets that give each other away.",
+        requirements: ["ESP-023"],
+        sources: ["RFC 4106 §3.1", "RFC 4106 §10", "RFC 6407 §3.5"],
+        catches: ["dp_iv_restarts_with_new_spi"],
+        needs: [Datapath],
+        cost: 30,
+        run: two_spis,
+    },
+    case! {
+        "ESPT-010", "data.esp", Must, Gm,
+        title: "no IV comes twice under a key that comes back after its SA was deleted or has ended",
+        purpose: "A key server that starts again with an old state hands out keys that were in use. A member that has \
+                  forgotten them with their SAs begins with the IVs that everybody has recorded.",
+        requirements: ["ESP-023", "ESP-068"],
+        sources: ["RFC 4106 §3.1", "RFC 6054 §5"],
+        catches: ["dp_iv_forgotten_with_the_sa"],
+        needs: [Datapath],
+        cost: 150,
+        run: comes_back,
+    },
+];
+
+/// Packets that each round sends.
+const ROUND: u16 = 8;
+/// A host beyond the WAN that a second SA carries the traffic of.
+const FAR_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 3, 0, 20));
+
+/// Starts a member under these TEKs.
+fn counting(cx: &mut Cx<'_>, tek: Tek, more: Vec<Tek>) -> Flow<DataScene> {
+    let change = |script: &mut hallmark_probe::KsScript| {
+        with_tek(script, tek);
+        script.group.teks.extend(more);
+    };
+    let scene = DataScene::optional(cx, |_| {}, change)?;
+    scene.ok_or_else(|| Stop::NotSupported("gm.esp.aes-gcm".to_owned(), "false".to_owned()))
+}
+
+/// Makes a TEK that has the key of another one and an SPI of its own.
+fn same_key(scene: &mut DataScene, tek: &Tek) -> Tek {
+    let spi = tek.successor(scene.scene.ks.rng()).spi;
+    Tek { spi, ..tek.clone() }
+}
+
+/// Sends packets from the LAN and gives those that left under an SPI. A member may refuse a key that it knows.
+fn sent_to(cx: &mut Cx<'_>, scene: &mut DataScene, to: IpAddr, spi: u32, what: &str) -> Flow<usize> {
+    let packets: Vec<Vec<u8>> = (1..=ROUND).map(|ident| datagram(LAN_HOST, to).ident(ident).octets()).collect();
+    let passed = scene.pass_many(cx, Side::Lan, &packets)?;
+    let seen: Vec<EspSeen> = passed.wan.iter().filter_map(|carried| scene.open(carried).ok()).collect();
+    let under = seen.iter().filter(|seen| seen.spi == spi).count();
+    let ivs: Vec<String> = seen.iter().take(2).map(|seen| hex::encode(&seen.iv)).collect();
+    cx.world.note(&format!("{what}: {under} of {ROUND} packets under SPI {spi:08x}, IVs {} ..", ivs.join(", ")));
+    Ok(under)
+}
+
+/// Ends a case in which the member has sent nothing under a key that it knows: nothing could repeat.
+fn must_have_sent(packets: usize, leaf: &str) -> Flow {
+    if packets > 0 { Ok(()) } else { Err(Stop::NotSupported(leaf.to_owned(), "false".to_owned())) }
+}
+
+fn two_spis(cx: &mut Cx<'_>) -> Flow {
+    const UNIQUE: Rule = Rule::grave("esp.iv-unique-by-key", &["ESP-023"]);
+    let first = GCM.tek(cx);
+    let far = Entry::between(([10, 1, 0, 0].into(), 16), ([10, 3, 0, 0].into(), 16));
+    let second = Tek { spi: first.spi ^ 0x0f0f_0f0f, flows: both_ways(&far), ..first.clone() };
+    let mut scene = counting(cx, first.clone(), vec![second.clone()])?;
+    let mut sent = [0, 0];
+    for round in 1..=2 {
+        for ((tek, to), sent) in [(&first, WAN_HOST), (&second, FAR_HOST)].into_iter().zip(&mut sent) {
+            *sent += sent_to(cx, &mut scene, to, tek.spi, &format!("round {round}, to {to}"))?;
+        }
+    }
+    must_have_sent(sent[0].min(sent[1]), "gm.esp.key-of-two-sas")?;
+    numbers(cx, &UNIQUE, "two SAs with one key", &scene);
+    let current = scene.tek()?;
+    let third = same_key(&mut scene, &current);
+    scene.push(cx, PushSpec::tek(third.clone()))?;
+    sent_to(cx, &mut scene, WAN_HOST, third.spi, "after a rekey with the same key")?;
+    numbers(cx, &UNIQUE, "a rekey with the same key", &scene);
+    scene.rekey(cx)?;
+    scene.finish(cx)
+}
+
+fn comes_back(cx: &mut Cx<'_>) -> Flow {
+    const UNIQUE: Rule = Rule::grave("esp.iv-unique-after-return", &["ESP-023", "ESP-068"]);
+    const LIFE: u32 = 90;
+    let first = GCM.tek(cx);
+    let mut scene = counting(cx, first.clone(), Vec::new())?;
+    let all = || deletion(1, vec![vec![0; 4]]);
+    sent_to(cx, &mut scene, WAN_HOST, first.spi, "the first time")?;
+    // Its SA is deleted and another one takes its place; then the key comes under a new SPI.
+    let other = successor(&mut scene, 3_600)?;
+    scene.push(cx, PushSpec::tek(other.clone()).with_delete(all()))?;
+    sent_to(cx, &mut scene, WAN_HOST, other.spi, "under another key")?;
+    let again = Tek { flows: other.flows, ..same_key(&mut scene, &first) }.lifetime(LIFE);
+    let told = cx.world.now();
+    scene.push(cx, PushSpec::tek(again.clone()).with_delete(all()))?;
+    let sent = sent_to(cx, &mut scene, WAN_HOST, again.spi, "the second time")?;
+    must_have_sent(sent, "gm.esp.key-that-returns")?;
+    numbers(cx, &UNIQUE, "a key whose SA was deleted", &scene);
+    // That SA ends by itself, and the very first one comes back.
+    let other = successor(&mut scene, 3_600)?;
+    scene.push(cx, PushSpec::tek(other.clone()))?;
+    let left = (told + Duration::from_secs(u64::from(LIFE))).saturating_since(cx.world.now());
+    pass_time(cx, &mut scene, left.as_secs_f64() + 10.0);
+    sent_to(cx, &mut scene, WAN_HOST, other.spi, "under a third key")?;
+    let back = Tek { flows: other.flows, ..first };
+    scene.push(cx, PushSpec::tek(back.clone()).with_delete(all()))?;
+    let sent = sent_to(cx, &mut scene, WAN_HOST, back.spi, "the third time")?;
+    must_have_sent(sent, "gm.esp.key-that-returns")?;
+    numbers(cx, &UNIQUE, "a key whose SA has ended", &scene);
+    scene.rekey(cx)?;
+    scene.finish(cx)
+}
