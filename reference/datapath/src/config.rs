@@ -50,6 +50,8 @@ pub struct Config {
     pub pmtu: PmtuConfig,
     /// Limits on reassembly.
     pub reassembly: ReassemblyLimits,
+    /// How extended sequence numbers are found again (ESP-064).
+    pub esn_resync: EsnResync,
     /// Whether padding octets are compared with 1, 2, 3 (ESP-010).
     pub check_padding: bool,
     /// Protected packets behind which a dummy packet is sent (ESP-013); none are when absent.
@@ -95,6 +97,7 @@ impl Default for Config {
             override_df: false,
             pmtu: PmtuConfig::default(),
             reassembly: ReassemblyLimits::default(),
+            esn_resync: EsnResync::default(),
             check_padding: true,
             dummy_every: None,
             d3p_proto: 253,
@@ -191,6 +194,23 @@ pub struct PmtuConfig {
 impl Default for PmtuConfig {
     fn default() -> Self {
         Self { learn: true, learn_v6: true, floor: 576, age: Duration::from_secs(600), entries: 4096 }
+    }
+}
+
+/// Sets up how extended sequence numbers are found again after a loss of 2^32 packets or more (RFC 4303 appendix A3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EsnResync {
+    /// ICVs that are wrong in a row, under one SA and at one worker, before one of their packets is tried; 0 for never.
+    pub after: u32,
+    /// Rounds of 2^32 numbers that are tried, one each millisecond.
+    pub ahead: u32,
+    /// Shortest time between two attempts under one SA.
+    pub interval: Duration,
+}
+
+impl Default for EsnResync {
+    fn default() -> Self {
+        Self { after: 64, ahead: 16, interval: Duration::from_secs(1) }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::pmtu::{Fit, PathMtus};
 use crate::policy::{Direction, Mode, Policy, Pseudotime, Replay, Sa, SaDirection, State};
 use crate::reason::Reason;
 use crate::replay::Window;
+use crate::resync::{Resync, Suspicion};
 use crate::sa::{LiveSa, SaCounts, SaTable, Shared};
 use crate::status::{Count, Totals};
 use crate::tables::{Stance, Tables};
@@ -67,6 +68,7 @@ pub struct Datapath {
     pub(crate) work: Work,
     /// The ICMP errors of this burst that are to be protected themselves: first position and end.
     pub(crate) answers: (usize, usize),
+    pub(crate) resync: Resync,
     /// Packets that were protected since a dummy was due.
     pub(crate) since_dummy: u64,
     // what only defects use
@@ -131,6 +133,7 @@ impl Datapath {
             times: Times::new(),
             work: Work::new(),
             answers: (usize::MAX, 0),
+            resync: Resync::default(),
             since_dummy: 0,
             deaf: false,
             sent: 0,
@@ -161,6 +164,9 @@ impl Datapath {
         self.adopt_replay(now, policy.replay);
         self.tables = Tables::compile(&self.config, policy, &self.tables, first);
         let list = self.live_sas(now, policy);
+        if list.iter().any(|live| live.sa.extended_sequence) {
+            self.resync.prepare();
+        }
         self.sas = SaTable::new(list);
         self.next_change = Instant::ZERO;
         if !behaviour.has(Defect::FlowsOutliveThePolicy) || first {
@@ -193,10 +199,11 @@ impl Datapath {
         self.leave(now, arrived, batch);
     }
 
-    /// Does what is due: gives up unfinished packets.
+    /// Does what is due: gives up unfinished packets, tries to find lost sequence numbers.
     pub fn handle_timeout(&mut self, now: Now, pool: &mut Pool) {
         self.reassembler.expire(now.mono, &self.config.behaviour, pool);
         self.count_lost(Reason::FragmentTimeout);
+        self.try_resync(now);
         if now.mono >= self.next_change {
             self.refresh(now);
         }
@@ -205,7 +212,8 @@ impl Datapath {
     /// Tells when [`Datapath::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.reassembler.next_timeout(&self.config.behaviour)
+        let reassembly = self.reassembler.next_timeout(&self.config.behaviour);
+        [reassembly, self.resync.next_try()].into_iter().flatten().min()
     }
 
     /// Takes the next event.
@@ -345,7 +353,16 @@ impl Datapath {
             |version4| Fit::protected(sa.transform, version4, self.config.wan_mtu, stamp_len, &self.config.behaviour);
         let slot = self.tables.slots.binary_search(&sa.policy).unwrap_or(usize::from(u16::MAX)) as u16;
         let base = (shared.counter.last(), shared.last_vector());
-        Ok(LiveSa { fits: (fit(true), fit(false)), sa: sa.clone(), shared, slot, round: None, base, counts })
+        Ok(LiveSa {
+            fits: (fit(true), fit(false)),
+            sa: sa.clone(),
+            shared,
+            slot,
+            round: None,
+            base,
+            counts,
+            suspicion: Suspicion::default(),
+        })
     }
 
     /// Works out which SAs send and whether the member is closed, and when that may change.

@@ -322,16 +322,20 @@ impl Datapath {
                 }
             }
         }
-        self.open_jobs(sa, extended, &shared, batch);
+        let kept = if extended { self.keep_suspect(now, sa, batch) } else { None };
+        let failed = self.open_jobs(sa, extended, &shared, batch);
         if checks.is_some() || extended {
             self.commit(sa, checks, &shared, batch);
+        }
+        if extended && failed > 0 {
+            self.note_failures(now, sa, failed, kept, batch);
         }
         self.report_opened(now, sa, count, batch);
     }
 
-    /// Verifies and decrypts; what is not genuine is dropped.
+    /// Verifies and decrypts; what is not genuine is dropped. Gives how many that are.
     // REQ ESP-030 REQ ESP-031
-    fn open_jobs(&self, sa: u16, extended: bool, shared: &crate::sa::SharedSa, batch: &mut Batch) {
+    fn open_jobs(&self, sa: u16, extended: bool, shared: &crate::sa::SharedSa, batch: &mut Batch) -> usize {
         let behaviour = &self.config.behaviour;
         let forces = behaviour.has(Defect::MacNotChecked) || behaviour.has(Defect::BadAlignmentAccepted);
         let mut jobs: ArrayVec<Job<'_>, BATCH> = ArrayVec::new();
@@ -368,11 +372,12 @@ impl Datapath {
         }
         flush(&mut jobs, &mut at);
         drop(jobs);
-        for index in forged {
+        for &index in &forged {
             if let Some(packet) = batch.packets.get_mut(usize::from(index)) {
                 packet.drop_for(Reason::BadIcv);
             }
         }
+        forged.len()
     }
 
     /// Moves the window over what was genuine: a copy in the same burst, or one that another worker took, is refused.

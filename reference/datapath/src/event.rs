@@ -140,6 +140,15 @@ pub enum EventKind {
         /// The SPI.
         spi: u32,
     },
+    /// The extended sequence numbers of an SA were found again after a loss of 2^32 packets or more.
+    SequenceResynchronised {
+        /// The SPI.
+        spi: u32,
+        /// The highest number that was received before.
+        from: u64,
+        /// The number that a packet was genuine with.
+        to: u64,
+    },
     /// A path MTU was learned.
     PmtuLearned {
         /// Destination of the path.
@@ -179,7 +188,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Counts the kinds.
-    pub(crate) const COUNT: usize = 16;
+    pub(crate) const COUNT: usize = 17;
 
     /// The names of the log lines in the order of the kinds.
     const MNEMONICS: [&'static str; Self::COUNT] = [
@@ -199,6 +208,7 @@ impl EventKind {
         "NO_USABLE_SA",
         "GM_RECOVERY_REGISTRATION",
         "SA_REFUSED",
+        "SA_SEQUENCE_RESYNC",
     ];
 
     /// Gives the position of the kind.
@@ -220,6 +230,7 @@ impl EventKind {
             Self::NoUsableSa { .. } => 13,
             Self::Recovery { .. } => 14,
             Self::SaRefused { .. } => 15,
+            Self::SequenceResynchronised { .. } => 16,
         }
     }
 
@@ -276,6 +287,9 @@ impl fmt::Display for EventKind {
             }
             Self::SequenceExhausted { spi } | Self::SenderIdsExhausted { spi } | Self::Recovery { spi } => {
                 write!(f, "{name}: spi={spi:#010X}")
+            }
+            Self::SequenceResynchronised { spi, from, to } => {
+                write!(f, "{name}: spi={spi:#010X}, from={from:#x}, to={to:#x}")
             }
             Self::PmtuLearned { dst, mtu, reporter } => write!(f, "{name}: dst={dst}, mtu={mtu}, from={reporter}"),
             Self::FragmentFlood { src, dst } | Self::NoUsableSa { src, dst } => {

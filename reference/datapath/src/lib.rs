@@ -27,6 +27,7 @@ pub mod pmtu;
 pub mod policy;
 pub mod reason;
 pub mod replay;
+mod resync;
 mod sa;
 pub mod sender;
 mod show;
@@ -43,7 +44,7 @@ mod work;
 
 pub use behaviour::{Behaviour, Defect, Variant};
 pub use classifier::{Classifier, FlowKey};
-pub use config::{Config, Df, Ecn, FailMode, FragmentWhere, Limits, Mss, PmtuConfig, ReassemblyLimits, Ttl};
+pub use config::{Config, Df, Ecn, EsnResync, FailMode, FragmentWhere, Limits, Mss, PmtuConfig, ReassemblyLimits, Ttl};
 pub use datapath::Datapath;
 pub use event::{Event, EventKind};
 pub use hallmark_crypto::Secret;

@@ -13,6 +13,7 @@ use crate::classifier::number;
 use crate::pmtu::Fit;
 use crate::policy::{Sa, Scope};
 use crate::replay::Window;
+use crate::resync::Suspicion;
 use crate::sender::SendCounter;
 use crate::status::Count;
 use crate::vectors::{KeyMemory, Vectors};
@@ -141,6 +142,8 @@ pub(crate) struct LiveSa {
     /// The last sequence number and the number of the last vector when the policy was applied; only defects look at them.
     pub(crate) base: (u64, u64),
     pub(crate) counts: SaCounts,
+    /// Failures of packets with extended sequence numbers.
+    pub(crate) suspicion: Suspicion,
 }
 
 /// What a worker counts of one SA.

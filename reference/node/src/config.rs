@@ -49,6 +49,7 @@
 //! # dummy_every = 16              # a dummy packet behind so many protected ones; absent: none
 //! d3p_protocol = 253
 //! event_interval_ms = 1000        # log lines of one kind in between are counted
+//! esn_resync = { after = 64, ahead = 16, interval_ms = 1000 }   # wrong ICVs in a row (0: never), rounds of 2^32 tried
 //! pmtu = { learn = true, learn_v6 = true, floor = 576, age_secs = 600, entries = 4096 }
 //! reassembly = { timeout_secs = 15, per_pair = 16, total_datagrams = 256, total_octets = 1048576 }
 //! limits = { sas = 1024, keys = 16384, flows = 8192, events = 1024, traces = 1024, captured = 4096 }

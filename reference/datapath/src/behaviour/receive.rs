@@ -109,6 +109,8 @@ macro_rules! receive_defects {
                 "Takes numbers before the first of an extended sequence for numbers of an earlier round.";
             EsnHighIgnored => "dp_esn_high_ignored", "ESP-062",
                 "Takes the high half of extended sequence numbers for 0.";
+            EsnNeverResynchronised => "dp_esn_never_resynchronised", "ESP-064",
+                "Never finds extended sequence numbers again after a loss of 4294967296 packets.";
             CounterCheckedInTbar => "dp_counter_checked_in_tbar", "TBAR-001",
                 "Checks sequence numbers of all senders in one window although the policy is time-based.";
             CounterCheckedUnasked => "dp_counter_checked_unasked", "ESP-061",

@@ -68,6 +68,7 @@ pub(super) struct DataTable {
     override_df: bool,
     check_padding: Option<bool>,
     dummy_every: Option<u32>,
+    esn_resync: ResyncTable,
     d3p_protocol: Option<u8>,
     event_interval_ms: Option<u32>,
     pmtu: PmtuTable,
@@ -96,6 +97,15 @@ struct PmtuTable {
     floor: Option<u16>,
     age_secs: Option<u32>,
     entries: Option<usize>,
+}
+
+/// `esn_resync = { .. }`
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ResyncTable {
+    after: Option<u32>,
+    ahead: Option<u32>,
+    interval_ms: Option<u32>,
 }
 
 /// `reassembly = { .. }`
@@ -169,6 +179,7 @@ pub(super) fn setup(table: DataTable, address: IpAddr, behaviour: Behaviour) -> 
         pmtu: pmtu(&table.pmtu, usual.pmtu)?,
         reassembly: reassembly(&table.reassembly, usual.reassembly)?,
         dummy_every: within("dummy_every", table.dummy_every, 1..=1_000_000)?.and_then(NonZeroU32::new),
+        esn_resync: esn_resync(&table.esn_resync, usual.esn_resync)?,
         check_padding: table.check_padding.unwrap_or(usual.check_padding),
         d3p_proto: table.d3p_protocol.unwrap_or(usual.d3p_proto),
         workers: within("workers", table.workers, 1..=64)?.unwrap_or(usual.workers),
@@ -247,6 +258,15 @@ fn pmtu(table: &PmtuTable, usual: plane::PmtuConfig) -> Mapped<plane::PmtuConfig
         floor: within("pmtu.floor", table.floor, 68..=u16::MAX)?.unwrap_or(usual.floor),
         age: table.age_secs.map_or(usual.age, |secs| Duration::from_secs(secs.into())),
         entries: within("pmtu.entries", table.entries, 1..=1_000_000)?.unwrap_or(usual.entries),
+    })
+}
+
+fn esn_resync(table: &ResyncTable, usual: plane::EsnResync) -> Mapped<plane::EsnResync> {
+    Ok(plane::EsnResync {
+        after: table.after.unwrap_or(usual.after),
+        ahead: within("esn_resync.ahead", table.ahead, 1..=1_000)?.unwrap_or(usual.ahead),
+        interval: within("esn_resync.interval_ms", table.interval_ms, 100..=3_600_000)?
+            .map_or(usual.interval, |ms| Duration::from_millis(ms.into())),
     })
 }
 

@@ -310,6 +310,7 @@ bypass_own_control = false
 override_df = true
 check_padding = false
 dummy_every = 9
+esn_resync = { after = 5, ahead = 3, interval_ms = 250 }
 d3p_protocol = 254
 event_interval_ms = 250
 pmtu = { learn = false, floor = 700, age_secs = 60, entries = 10 }
@@ -339,6 +340,8 @@ fn every_value_of_a_data_plane_arrives() {
     assert_eq!((config.fragment, config.mss), (plane::FragmentWhere::After, plane::Mss::Fixed(1_300)));
     assert_eq!((config.fail, config.fail_close_revert, config.passive), (plane::FailMode::Close, true, true));
     assert!(!config.bypass_own_control && config.override_df && !config.check_padding);
+    let resync = plane::EsnResync { after: 5, ahead: 3, interval: Duration::from_millis(250) };
+    assert_eq!(config.esn_resync, resync);
     assert_eq!(config.dummy_every.map(std::num::NonZeroU32::get), Some(9));
     assert_eq!((config.d3p_proto, config.event_interval), (254, Duration::from_millis(250)));
     let exception = config.fail_close_exceptions[0].selector;
