@@ -4,7 +4,7 @@ use hallmark_probe::data::{Forge, Part, Replay, Sender};
 use hallmark_probe::ks::PushSpec;
 use hallmark_probe::world::Side;
 
-use super::marks::{came, forged, inbound, numbered, protected_by, successor, tester};
+use super::marks::{came, forged, inbound, numbered, pass_time, protected_by, successor, tester};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::data::{DataScene, Rule};
@@ -134,6 +134,17 @@ pub(crate) const CASES: &[Case] = &[
         needs: [Datapath, Setup],
         cost: 20,
         run: before_the_first,
+    },
+    case! {
+        "REPLAYG-009", "data.replay", Should, Gm,
+        title: "64-bit numbers are found again after 4294967296 packets were lost",
+        purpose: "The high half is not sent. A member behind a long outage takes every packet for one of the round before                   and finds every ICV wrong, until the next rekey.",
+        requirements: ["ESP-064"],
+        sources: ["RFC 4303 appendix A3"],
+        catches: ["dp_esn_never_resynchronised"],
+        needs: [Datapath, Setup],
+        cost: 30,
+        run: whole_round_lost,
     },
 ];
 
@@ -368,5 +379,41 @@ fn before_the_first(cx: &mut Cx<'_>) -> Flow {
     let esp = forged(cx, &mut scene, &inbound(1), &forge)?.octets();
     let what = "a number of the round before the first";
     scene.expect_nothing(cx, &RULE, what, Side::Wan, &[esp])?;
+    scene.finish(cx)
+}
+
+fn whole_round_lost(cx: &mut Cx<'_>) -> Flow {
+    const RULE: Rule = Rule::new("replay.found-again", &["ESP-064"]);
+    // How many failures make a member suspicious, and how soon it tries again, is its own business.
+    const ROUNDS: u32 = 4;
+    const PACKETS: u32 = 256;
+    let mut scene = extended(cx)?;
+    let esp = forged(cx, &mut scene, &inbound(1), &Forge::new().seq(0x1000).esn_high(0))?.octets();
+    let passed = came(cx, &mut scene, &esp)?;
+    cx.require(passed, "a packet with number 4096 does not pass")?;
+    let mut seq = 0x2000;
+    let (mut failed, mut found) = (0, false);
+    for _ in 0..ROUNDS {
+        for _ in 0..PACKETS {
+            let esp = forged(cx, &mut scene, &inbound(2), &Forge::new().seq(seq).esn_high(1))?.octets();
+            cx.world.inject(0, Side::Wan, esp)?;
+            seq += 1;
+        }
+        failed += PACKETS;
+        pass_time(cx, &mut scene, 2.0);
+        let esp = forged(cx, &mut scene, &inbound(3), &Forge::new().seq(seq).esn_high(1))?.octets();
+        seq += 1;
+        found = came(cx, &mut scene, &esp)?;
+        if found {
+            break;
+        }
+    }
+    let observed = match found {
+        true => format!("passes after {failed} packets of the next round"),
+        false => format!("not one of {failed} packets in {} s", ROUNDS * 2),
+    };
+    RULE.judge(cx, found, "it finds the number again and opens what follows", observed);
+    let peer = scene.peer()?;
+    (peer.seq_high, peer.seq) = if found { (Some(1), seq) } else { (Some(0), 0x1001) };
     scene.finish(cx)
 }
