@@ -72,7 +72,7 @@ pub(crate) const CASES: &[Case] = &[
         "TBAR-012", "data.counters", Must, Gm,
         title: "an error of time is recorded with its source, both times and the window",
         purpose: "Without the sender's address nobody knows whose clock is wrong; releases that left it out were patched for it.",
-        requirements: ["TBAR-012"],
+        requirements: ["TBAR-012", "TBAR-002"],
         sources: ["getvpn.md §4.4", "getvpn.md §6 P17"],
         catches: ["tbar_log_no_src"],
         needs: [Datapath, Setup, Console],

@@ -37,7 +37,7 @@ pub(crate) const CASES: &[Case] = &[
         "DP-023", "data.policy", Must, Gm,
         title: "when the group goes back to both directions, members protect and demand protection",
         purpose: "A member that stays behind sends in clear for ever, and nobody looks any more.",
-        requirements: ["DP-023"],
+        requirements: ["DP-023", "DP-022"],
         sources: ["getvpn.md §5.5"],
         catches: ["dp_duplex_not_restored"],
         needs: [Datapath, Setup],

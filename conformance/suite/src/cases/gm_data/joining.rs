@@ -129,7 +129,7 @@ pub(crate) const CASES: &[Case] = &[
         "JOIN-010", "data.size", Must, Gm,
         title: "fragments that reach past 65535 octets are dropped and do not stop the member",
         purpose: "This is the oldest of all packets of death.",
-        requirements: ["ESP-073"],
+        requirements: ["ESP-073", "PMTU-008", "ESP-070"],
         sources: ["RFC 791 §3.2", "RFC 8200 §4.5"],
         catches: ["dp_reassembly_too_long_stops"],
         needs: [Datapath],
@@ -230,7 +230,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a flood of fragments that never become packets does not keep others out",
         purpose: "Anybody on the WAN can send fragments; they must cost the member a bounded amount of memory, and only \
                   for a while.",
-        requirements: ["ESP-079", "ESP-074"],
+        requirements: ["ESP-079", "ESP-074", "PMTU-008", "ESP-070"],
         sources: ["esp.md §11.2"],
         catches: ["dp_reassembly_no_limit", "dp_reassembly_limit_stops"],
         needs: [Datapath],

@@ -79,7 +79,7 @@ pub(crate) const CASES: &[Case] = &[
         "ESPR-014", "data.esp", Must, Gm,
         title: "dummy packets are no errors",
         purpose: "Counted as errors they hide the real ones, at whatever rate a sender likes.",
-        requirements: ["ESP-012"],
+        requirements: ["ESP-012", "DP-007"],
         sources: ["RFC 4303 §2.6"],
         catches: ["dp_dummy_is_an_error"],
         needs: [Datapath, Console],

@@ -62,7 +62,7 @@ pub(crate) const CASES: &[Case] = &[
         "MSS-004", "data.size", Should, Gm,
         title: "the TCP checksum is right after the segment size was changed, wherever the option stands",
         purpose: "A SYN with a wrong checksum is dropped: no connection through the member comes about.",
-        requirements: ["ESP-087"],
+        requirements: ["ESP-087", "ESP-044"],
         sources: ["RFC 1624", "RFC 9293 §3.1"],
         catches: ["dp_mss_checksum_broken"],
         needs: [Datapath, Setup],

@@ -163,7 +163,7 @@ pub(crate) const CASES: &[Case] = &[
         "ESPR-004", "data.esp", Should, Gm,
         title: "nothing is answered to ESP packets that are refused",
         purpose: "An answer to each forged packet makes the member a reflector, and tells the forger what was wrong.",
-        requirements: ["ESP-098", "ESP-095"],
+        requirements: ["ESP-098", "ESP-095", "DP-007", "ESP-036"],
         sources: ["RFC 4303 §4"],
         catches: ["dp_answers_errors"],
         needs: [Datapath],

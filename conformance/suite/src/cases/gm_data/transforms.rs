@@ -76,7 +76,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "the sender id stands in the leftmost bits of the IV, whether it has 8, 12 or 16",
         purpose: "Members share one key: only the sender id keeps two of them from using one IV twice, which gives the \
                   key stream away.",
-        requirements: ["ESP-065", "ESP-066"],
+        requirements: ["ESP-065", "ESP-066", "DP-008"],
         sources: ["RFC 6054 §3", "RFC 6407 §5.6.4"],
         catches: ["dp_sid_rightmost", "dp_sid_shifted_by_one", "dp_sid_ignored", "dp_sid_sixteen_always",
                   "dp_iv_random_counter_mode"],
@@ -88,7 +88,7 @@ pub(crate) const CASES: &[Case] = &[
         "DP-030", "data.esp", Must, Gm,
         title: "no IV of a counter mode comes twice",
         purpose: "Two packets under one IV give each other away, and then the key of their authentication.",
-        requirements: ["DP-030", "ESP-023"],
+        requirements: ["DP-030", "ESP-023", "DP-008"],
         sources: ["RFC 4106 §3.1", "RFC 4106 §10"],
         catches: ["dp_iv_reused"],
         needs: [Datapath],
@@ -99,7 +99,7 @@ pub(crate) const CASES: &[Case] = &[
         "ESPT-005", "data.esp", Must, Gm,
         title: "IVs go on when the policy comes again under the same key",
         purpose: "Each rekey sends policy for keys that are in use; starting their IVs anew repeats every one of them.",
-        requirements: ["ESP-068", "ESP-023"],
+        requirements: ["ESP-068", "ESP-023", "DP-001"],
         sources: ["RFC 6054 §5", "RFC 6407 §5.6.4.3"],
         catches: ["dp_iv_restarts_on_apply"],
         needs: [Datapath],
@@ -110,7 +110,7 @@ pub(crate) const CASES: &[Case] = &[
         "DP-031", "data.esp", Must, Gm,
         title: "a member that starts again under the same key uses no IV again",
         purpose: "It has forgotten its count: only the new sender id keeps the IVs apart from those of its first life.",
-        requirements: ["DP-031", "ESP-023", "ESP-068"],
+        requirements: ["DP-031", "ESP-023", "ESP-068", "DP-008"],
         sources: ["RFC 6054 §5", "getvpn §9.10"],
         catches: ["dp_sid_ignored"],
         needs: [Datapath, Crash],
@@ -192,8 +192,9 @@ fn cbc(cx: &mut Cx<'_>) -> Flow {
 
 fn triple_des(cx: &mut Cx<'_>) -> Flow {
     const RANDOM: Rule = Rule::new("esp.cbc-iv-random", &["ESP-024"]);
+    const WITH_SHA1: Rule = Rule::new("esp.transform", &["DP-008", "ESP-025"]);
     let cipher = Cipher::with("3des+hmac-sha1", 3, 0, 2);
-    sweep(cx, &BOTH_WAYS, "gm.esp.3des", &[], &[cipher])?;
+    sweep(cx, &WITH_SHA1, "gm.esp.3des", &[], &[cipher])?;
     let Some(mut scene) = cipher.scene(cx)? else { return Ok(()) };
     let packets: Vec<Clear> = (0..8).map(|i| DataScene::outbound().ident(i)).collect();
     let seen = all_protected(cx, &mut scene, &BOTH_WAYS, "8 packets", &packets)?;

@@ -276,7 +276,7 @@ pub(crate) const CASES: &[Case] = &[
                 ("an attribute cut in its header", tail(&[0x80])),
                 ("an attribute without its length", tail(&[0, 12, 0])),
             ];
-            answers_refused(cx, &Trial::new("phase1.attribute-overrun", &["IKE-SA-022"], Step::Main2), wrong)
+            answers_refused(cx, &Trial::new("phase1.attribute-overrun", &["IKE-SA-022", "IKE-DOS-007"], Step::Main2), wrong)
         },
     },
     case! {

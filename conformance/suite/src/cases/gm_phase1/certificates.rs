@@ -79,7 +79,7 @@ pub(crate) const CASES: &[Case] = &[
         "IKEI-084", "gdoi.phase1", Must, Gm,
         title: "a wrong signature of the server is not followed by a PULL",
         purpose: "A certificate is public; only the signature proves that the server owns it.",
-        requirements: ["IKE-AUTH-006", "IKE-AUTH-007"],
+        requirements: ["IKE-AUTH-007"],
         sources: ["RFC 2408 §5.12"],
         catches: ["ike_signature_not_verified"],
         needs: [Setup],

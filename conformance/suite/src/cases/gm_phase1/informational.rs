@@ -82,7 +82,7 @@ pub(crate) const CASES: &[Case] = &[
         "INFOG-006", "gdoi.informational", Should, Gm,
         title: "an Informational that cannot be used is not answered",
         purpose: "Two ends that answer each other's errors never stop.",
-        requirements: ["IKE-INF-005", "IKE-DOS-009"],
+        requirements: ["IKE-INF-005", "IKE-DOS-009", "IKE-INF-003"],
         sources: ["RFC 2409 §9"],
         catches: ["ike_answers_informational"],
         run: not_answered,

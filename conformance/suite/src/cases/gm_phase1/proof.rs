@@ -240,7 +240,8 @@ fn reflected_proof(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn unlisted(cx: &mut Cx<'_>) -> Flow {
-    let trial = Trial::new("phase1.unlisted-server-refused", &["IKE-MM-022", "GDOI-P1-012"], Step::Main6).grave();
+    let requirements = ["IKE-MM-022", "GDOI-P1-011", "GDOI-P1-012"];
+    let trial = Trial::new("phase1.unlisted-server-refused", &requirements, Step::Main6).grave();
     let other = cx.tester(3).ip();
     let strangers = [("a host name", fqdn("stranger.example")), ("another address", Identification::from_ip(other))];
     for (what, identity) in strangers {

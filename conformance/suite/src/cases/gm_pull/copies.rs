@@ -16,7 +16,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "copies of messages 2 and 4 harm nothing",
         purpose: "Networks copy datagrams, and servers repeat message 2 on a timer. The copy meets a member that is \
                   one step further.",
-        requirements: ["GDOI-NEG-127", "GDOI-NEG-126"],
+        requirements: ["GDOI-NEG-127", "GDOI-NEG-126", "GDOI-PULL-069"],
         sources: ["RFC 2408 §5.1"],
         catches: ["gm_m2_copy_aborts"],
         cost: 30,
@@ -27,7 +27,9 @@ pub(crate) const CASES: &[Case] = &[
         title: "messages of exchange 32 that nobody asked for change nothing",
         purpose: "A member asks and a server answers. What comes without a question is old, forged or for someone \
                   else.",
-        requirements: ["GDOI-PULL-042", "GDOI-PULL-043", "GDOI-NEG-125", "GDOI-NEG-128", "GDOI-NEG-129"],
+        requirements: [
+            "GDOI-PULL-042", "GDOI-PULL-043", "GDOI-NEG-125", "GDOI-NEG-128", "GDOI-NEG-129", "GDOI-PULL-069",
+        ],
         sources: ["RFC 6407 §7.2.4"],
         catches: ["gm_unsolicited_pull_kills"],
         cost: 40,
@@ -49,7 +51,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a policy that comes in clear is not taken",
         purpose: "PULL runs under phase 1. A member that takes a message without the E flag takes policy from \
                   whoever makes the server's look like one.",
-        requirements: ["GDOI-P1-001", "GDOI-PULL-007"],
+        requirements: ["GDOI-P1-001", "GDOI-PULL-007", "GDOI-PULL-069"],
         sources: ["RFC 6407 §2"],
         catches: ["gm_clear_pull_taken"],
         cost: 100,

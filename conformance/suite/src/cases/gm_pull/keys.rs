@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "keys whose HASH(4) is wrong are not installed",
         purpose: "HASH(4) is the only thing that ties the keys to this registration; without it anyone on the path \
                   hands out keys of his own.",
-        requirements: ["GDOI-PULL-050", "GDOI-NEG-056", "GDOI-NEG-057", "GDOI-NEG-058"],
+        requirements: ["GDOI-PULL-050", "GDOI-NEG-056", "GDOI-NEG-057", "GDOI-NEG-058", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.3"],
         catches: ["gm_hash4_unchecked"],
         cost: 200,
@@ -42,7 +42,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "message 4 without keys or with a SEQ of another size is refused",
         purpose: "The sequence number is what keeps recorded rekeys out; read from a payload of another size it is \
                   whatever stands there.",
-        requirements: ["GDOI-NEG-102", "GDOI-NEG-105", "GDOI-NEG-106"],
+        requirements: ["GDOI-NEG-102", "GDOI-NEG-105", "GDOI-NEG-106", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.2", "RFC 6407 §5.7"],
         catches: ["gm_seq_length_ignored"],
         cost: 250,
@@ -58,7 +58,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLG-042", "gdoi.pull", Should, Gm,
         title: "message 4 without SEQ is refused when the policy has a KEK",
         purpose: "A member that starts at 0 instead takes every recorded rekey of this KEK again.",
-        requirements: ["GDOI-NEG-103"],
+        requirements: ["GDOI-NEG-103", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.2", "RFC 6407 §5.7"],
         catches: ["gm_missing_seq_accepted"],
         cost: 60,
@@ -70,7 +70,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLG-043", "gdoi.pull", Should, Gm,
         title: "a KEK packet that is doubled, empty or of another size is refused",
         purpose: "IV and key are told apart by their sizes; a key that is too short shifts one into the other.",
-        requirements: ["GDOI-NEG-112", "GDOI-NEG-114", "GDOI-NEG-115"],
+        requirements: ["GDOI-NEG-112", "GDOI-NEG-114", "GDOI-NEG-115", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.6.2"],
         catches: ["gm_kek_length_unchecked"],
         cost: 250,
@@ -95,7 +95,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a KEK packet for another SPI than the SAK's is not installed",
         purpose: "Keys belong to the policy with their SPI; matched by type alone, the keys of one KEK are used under \
                   the name of another.",
-        requirements: ["GDOI-NEG-110"],
+        requirements: ["GDOI-NEG-110", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.6"],
         catches: ["gm_kek_spi_unchecked"],
         cost: 60,
@@ -112,7 +112,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "without a usable signature key no PUSH is accepted",
         purpose: "A member that cannot verify must not take that for permission: every member of the group knows the \
                   KEK, so only the signature tells the key server from them.",
-        requirements: ["GDOI-NEG-116", "GDOI-NEG-117"],
+        requirements: ["GDOI-NEG-116", "GDOI-NEG-117", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.3.7", "RFC 6407 §4"],
         catches: ["gm_no_sig_check"],
         cost: 200,
@@ -123,7 +123,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "TEK keys that do not fit their transform are refused",
         purpose: "A key of 16 octets for AES-256 is read on into whatever follows, and a transform without its MAC \
                   key encrypts without noticing changes.",
-        requirements: ["SEC-009", "GDOI-NEG-119", "GDOI-NEG-120"],
+        requirements: ["SEC-009", "GDOI-NEG-119", "GDOI-NEG-120", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.6.1"],
         catches: ["gm_key_length_unchecked", "gm_integrity_optional"],
         cost: 350,
@@ -133,7 +133,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLG-046", "gdoi.pull", Should, Gm,
         title: "a key packet with an unknown attribute is refused, and the member lives on",
         purpose: "As in the policy: what the member does not know may change what the key is for.",
-        requirements: ["GDOI-NEG-121", "GDOI-NEG-111"],
+        requirements: ["GDOI-NEG-121", "GDOI-NEG-111", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.3.2", "RFC 6407 §5.6"],
         catches: ["gm_unknown_attribute_ignored", "gm_crash_new_ks"],
         cost: 250,
@@ -143,7 +143,7 @@ pub(crate) const CASES: &[Case] = &[
         "SIDG-002", "gdoi.sid", Should, Gm,
         title: "sender ids that do not fit their announced size are refused",
         purpose: "The sender id is the front part of every IV. Cut to another size, two members share one.",
-        requirements: ["GDOI-NEG-122", "GDOI-NEG-123"],
+        requirements: ["GDOI-NEG-122", "GDOI-NEG-123", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.6.4"],
         catches: ["gm_sid_packet_unchecked"],
         needs: [Setup],
@@ -155,7 +155,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a doubled key hierarchy is refused",
         purpose: "With two paths through the tree, the next rekey is unwrapped with the keys of one and taken for the \
                   other.",
-        requirements: ["GDOI-NEG-113"],
+        requirements: ["GDOI-NEG-113", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.6.3"],
         catches: ["gm_lkh_repeats_taken"],
         needs: [Setup],
@@ -269,6 +269,13 @@ fn unknown_in_keys(cx: &mut Cx<'_>) -> Flow {
     bench.completion(cx)?;
     let taken = bench.takes_push(cx)?;
     cx.measure("keys beside a packet of unknown type were taken", f64::from(u8::from(taken)), "");
+    let lives = taken || bench.lives(cx)?;
+    let observed = match (taken, lives) {
+        (true, _) => "the keys beside it are in use",
+        (false, true) => "the member goes on without these keys",
+        (false, false) => "no sign of life",
+    };
+    cx.check("pull.unknown-key-packet-survived", &["GDOI-NEG-111"], lives, "passed over or refused", observed);
     bench.restart(cx)?;
     bench.finish(cx)
 }

@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "attributes that RFC 6407 says to ignore are ignored",
         purpose: "KEK_MANAGEMENT_ALGORITHM in a registration and Group Description in a SAT mean nothing; a member \
                   that refuses them stays out of groups whose server is only clumsy.",
-        requirements: ["GDOI-PL-029", "GDOI-NEG-083", "GDOI-PL-048"],
+        requirements: ["GDOI-PL-029", "GDOI-NEG-083", "GDOI-PL-048", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.3", "RFC 6407 §5.5.1"],
         catches: ["gm_ignorable_refused"],
         cost: 90,
@@ -44,7 +44,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLG-071", "gdoi.pull", Must, Gm,
         title: "nonces of the key server from 8 to 128 octets are taken",
         purpose: "The length is the sender's choice; a buffer for 16 octets is not.",
-        requirements: ["GDOI-PL-072"],
+        requirements: ["GDOI-PL-072", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.8"],
         catches: ["gm_nonce_length_fixed"],
         cost: 90,
@@ -58,7 +58,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLG-072", "gdoi.pull", Must, Gm,
         title: "keys are found by their SPI, whatever their order",
         purpose: "A member that takes the first key for the first policy encrypts with keys that no one else uses.",
-        requirements: ["GDOI-PULL-054"],
+        requirements: ["GDOI-PULL-054", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.3"],
         catches: ["gm_keys_by_position"],
         cost: 60,
@@ -76,7 +76,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a policy without KEK, and one without TEK, is taken",
         purpose: "A group may live without rekeys, and a new member may get the KEK first and the keys by the next \
                   rekey so that it cannot read what was sent before.",
-        requirements: ["GDOI-PULL-060", "GDOI-PULL-061"],
+        requirements: ["GDOI-PULL-060", "GDOI-PULL-061", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.2.1", "RFC 6407 §7.4.2"],
         catches: ["gm_whole_policy_needed"],
         cost: 150,
@@ -87,7 +87,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a rekey policy with nothing but what must be there is taken",
         purpose: "Lifetime and key size of the KEK are optional; a member that insists on them joins the groups of \
                   its own vendor only.",
-        requirements: ["GDOI-PL-027", "GDOI-PULL-056", "GDOI-ALG-001", "GDOI-ALG-003", "GDOI-ALG-006"],
+        requirements: ["GDOI-PL-027", "GDOI-PULL-056", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.3"],
         catches: ["gm_optional_attributes_needed"],
         cost: 60,
@@ -104,7 +104,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "what the cipher or the curve implies may be left out",
         purpose: "3DES has one key size and an ECDSA curve one hash. The setup accepts both, so a policy that does \
                   not repeat them is complete.",
-        requirements: ["GDOI-PL-033", "GDOI-PL-036", "GDOI-PULL-056"],
+        requirements: ["GDOI-PL-033", "GDOI-PL-036", "GDOI-PULL-056", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.3.3", "RFC 6407 §5.3.5"],
         catches: ["gm_no_ecdsa"],
         needs: [Setup],
@@ -123,7 +123,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a policy that does not fit one frame is taken",
         purpose: "Forty entries make message 2 and its datagram larger than an Ethernet frame; it then comes in \
                   fragments, and a member behind a filter that drops them never registers.",
-        requirements: ["REG-002", "GDOI-PULL-056"],
+        requirements: ["REG-002", "GDOI-PULL-056", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.2"],
         catches: ["frag_reasm"],
         cost: 60,
@@ -137,7 +137,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a source port of 0 in the SAK does not bind the PUSH to a port",
         purpose: "Servers behind a translator or with several processes push from a port that they do not know \
                   beforehand; they say so by 0.",
-        requirements: ["GDOI-PL-024"],
+        requirements: ["GDOI-PL-024", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.3"],
         catches: ["gm_push_port_pinned"],
         cost: 20,

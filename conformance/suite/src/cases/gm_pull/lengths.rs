@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a policy whose inner lengths lie is refused, and the member lives on",
         purpose: "CVE-2023-20109: the lengths inside policy and keys were trusted because the key server is \
                   authenticated. One key server in the wrong hands then takes every member down.",
-        requirements: ["GDOI-NEG-070", "GDOI-NEG-071", "GDOI-NEG-072", "GDOI-NEG-073", "GDOI-NEG-074"],
+        requirements: ["GDOI-NEG-070", "GDOI-NEG-071", "GDOI-NEG-072", "GDOI-NEG-073", "GDOI-NEG-074", "GDOI-PULL-069"],
         sources: ["RFC 2408 §5.3", "CVE-2023-20109"],
         catches: ["malicious_ks_attr"],
         cost: 600,
@@ -39,7 +39,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "keys whose counts and lengths lie are refused, and the member lives on",
         purpose: "The key payload is nested three deep, and each level has a length of its own that can point \
                   outside the one above.",
-        requirements: ["GDOI-NEG-107", "GDOI-NEG-108", "GDOI-NEG-109"],
+        requirements: ["GDOI-NEG-107", "GDOI-NEG-108", "GDOI-NEG-109", "GDOI-PULL-069"],
         sources: ["RFC 6407 §5.6", "CVE-2023-20109"],
         catches: ["malicious_ks_attr"],
         cost: 500,
@@ -54,7 +54,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "malformed answers to a registered member leave its keys as they are",
         purpose: "A member that registers again because its keys end must come out of a bad answer with the keys \
                   that it had: the bad answer may be an attack or a half-upgraded server.",
-        requirements: ["SEC-001", "GDOI-PULL-064"],
+        requirements: ["SEC-001", "GDOI-PULL-064", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.3", "CVE-2023-20109"],
         catches: ["malicious_ks_attr", "gm_drops_sas_on_failure"],
         needs: [Setup],
@@ -66,8 +66,10 @@ pub(crate) const CASES: &[Case] = &[
         title: "odd answers that a member may take or leave do not stop it",
         purpose: "Some answers are wrong in a way that the standard leaves to the member. Whatever it makes of them, \
                   it must still be there afterwards.",
-        requirements: ["GDOI-NEG-084", "GDOI-NEG-088", "GDOI-NEG-089", "GDOI-NEG-093", "GDOI-NEG-101",
-            "GDOI-NEG-104", "GDOI-NEG-118", "GDOI-NEG-121"],
+        requirements: [
+            "GDOI-NEG-084", "GDOI-NEG-088", "GDOI-NEG-089", "GDOI-NEG-093", "GDOI-NEG-101", "GDOI-NEG-104",
+            "GDOI-NEG-118", "GDOI-NEG-121", "GDOI-PULL-069",
+        ],
         sources: ["RFC 6407 §5.3", "RFC 6407 §5.6"],
         catches: ["gm_crash_new_ks"],
         needs: [Setup],

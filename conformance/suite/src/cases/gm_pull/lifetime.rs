@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a member registers again before the lifetime that it was given ends",
         purpose: "A late joiner gets keys with little life left. When no rekey comes, it must have new ones before \
                   the old ones end, or its traffic stops.",
-        requirements: ["REG-013", "GDOI-PUSH-057"],
+        requirements: ["REG-013", "GDOI-PUSH-057", "GDOI-PULL-069"],
         sources: ["RFC 8263 §4", "getvpn.md §3.11"],
         catches: ["gm_never_reregisters", "gm_reregisters_late"],
         needs: [Setup],
@@ -29,7 +29,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "the keys of the group outlive phase 1",
         purpose: "Phase 1 ends after minutes and is not renewed; a member that takes that for the end of its keys \
                   drops the traffic of the group several times a day.",
-        requirements: ["REG-014"],
+        requirements: ["REG-014", "GDOI-PULL-069"],
         sources: ["RFC 6407 §2", "getvpn.md P34"],
         catches: ["gdoi_idle_required"],
         needs: [Setup],
@@ -40,7 +40,7 @@ pub(crate) const CASES: &[Case] = &[
         "REG-021", "gdoi.lifetime", Must, Gm,
         title: "a member keeps its keys while it registers again",
         purpose: "A slow server takes many seconds to answer; traffic must not wait for it.",
-        requirements: ["REG-021"],
+        requirements: ["REG-021", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.3"],
         catches: ["gm_drops_keys_first"],
         needs: [Setup],
@@ -52,7 +52,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a registration that fails leaves the keys as they are",
         purpose: "The keys are good until they end. A member that throws them away when a server misbehaves turns a \
                   harmless mistake into an outage.",
-        requirements: ["GDOI-PULL-064"],
+        requirements: ["GDOI-PULL-064", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.3"],
         catches: ["gm_drops_sas_on_failure"],
         needs: [Setup],

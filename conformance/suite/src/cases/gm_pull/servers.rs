@@ -40,7 +40,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLG-080", "gdoi.pull", Must, Gm,
         title: "when the first server completes phase 1 but serves no policy the second is asked",
         purpose: "A server whose group process hangs still answers phase 1; a member that waits for it waits for ever.",
-        requirements: ["REG-004", "GDOI-PULL-068"],
+        requirements: ["REG-004", "GDOI-PULL-068", "GDOI-PULL-069"],
         sources: ["getvpn.md §3.11"],
         catches: ["gm_no_failover", "gm_pull_never_given_up"],
         needs: [Setup],
@@ -64,7 +64,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a member that cannot use the policy says so and does not hammer the server",
         purpose: "A member whose engine lacked a transform registered again at once, without a word, for days; a few \
                   such members bring a server down.",
-        requirements: ["REG-017", "GDOI-PULL-051"],
+        requirements: ["REG-017", "GDOI-PULL-051", "GDOI-PULL-069"],
         sources: ["RFC 6407 §3.3", "getvpn.md P22"],
         catches: ["suiteb_reregister_loop", "gm_no_back_off"],
         cost: 700,
@@ -85,7 +85,7 @@ pub(crate) const CASES: &[Case] = &[
         "REG-023", "gdoi.phase1", Must, Gm,
         title: "an answer from another address than the server's is ignored",
         purpose: "Who can see the request can answer it faster than the server, from anywhere.",
-        requirements: ["REG-023"],
+        requirements: ["REG-023", "GDOI-PULL-069"],
         sources: ["RFC 2408 §5.1"],
         catches: ["ike_any_source_accepted"],
         cost: 60,
@@ -152,7 +152,7 @@ fn silent_pull(cx: &mut Cx<'_>) -> Flow {
     let (mut bench, mut other) = two(cx)?;
     bench.ks().reply(Step::Pull2, Reply::Silent);
     bench.request(cx)?;
-    second_serves(cx, &mut bench, &mut other, "pull.failover-from-pull", &["REG-004"], 240)
+    second_serves(cx, &mut bench, &mut other, "pull.failover-from-pull", &["REG-004", "GDOI-PULL-068"], 240)
 }
 
 fn wrap_around(cx: &mut Cx<'_>) -> Flow {

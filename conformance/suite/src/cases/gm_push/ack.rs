@@ -87,7 +87,7 @@ pub(crate) const CASES: &[Case] = &[
         "ACKG-005", "gdoi.ack", Must, Gm,
         title: "every type of acknowledgement that is asked for is given",
         purpose: "A server that hardens its group to SHA-512 must not lose its members for it.",
-        requirements: ["GDOI-ACK-003", "GDOI-ACK-017"],
+        requirements: ["GDOI-ACK-003", "GDOI-ACK-017", "GDOI-PL-077"],
         sources: ["RFC 8263 §2", "RFC 8263 §4"],
         catches: ["gm_ack_sha512_as_sha256"],
         needs: [Setup],

@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a PUSH with unknown cookies is dropped",
         purpose: "The cookies are the name of the KEK; a member that tries its only KEK on everything can be kept busy \
                   by anyone.",
-        requirements: ["GDOI-PUSH-035", "GDOI-NEG-131"],
+        requirements: ["GDOI-PUSH-035", "GDOI-NEG-131", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4.4", "RFC 6407 §7.3.5"],
         catches: ["gm_cookies_ignored"],
         cost: 15,
@@ -29,7 +29,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "all 16 octets of the cookies count",
         purpose: "Comparing half of the cookies, or comparing them as text that ends at a zero octet, confuses one KEK \
                   with another.",
-        requirements: ["GDOI-NEG-132", "GDOI-PUSH-035"],
+        requirements: ["GDOI-NEG-132", "GDOI-PUSH-035", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4.4"],
         catches: ["gm_cookie_prefix_match"],
         cost: 15,
@@ -39,7 +39,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-003", "gdoi.push", Should, Gm,
         title: "a PUSH whose flags are not exactly E is dropped",
         purpose: "The flags octet of a PUSH is fixed; other bits mean that sender and receiver mean different things.",
-        requirements: ["GDOI-NEG-133"],
+        requirements: ["GDOI-NEG-133", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4.2"],
         catches: ["gm_push_flags_ignored"],
         cost: 20,
@@ -56,7 +56,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-004", "gdoi.push", Should, Gm,
         title: "a PUSH in clear is dropped, however well it is signed",
         purpose: "Who could take keys in clear could be fed keys by everyone who sees them.",
-        requirements: ["GDOI-PUSH-059"],
+        requirements: ["GDOI-PUSH-059", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4.2"],
         catches: ["gm_push_clear_accepted"],
         cost: 15,
@@ -69,7 +69,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-005", "gdoi.push", Should, Gm,
         title: "a PUSH with a message id is dropped",
         purpose: "The message id of a PUSH is 0; anything else belongs to another exchange.",
-        requirements: ["GDOI-NEG-134"],
+        requirements: ["GDOI-NEG-134", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4.2"],
         catches: ["gm_push_message_id_ignored"],
         cost: 15,
@@ -83,7 +83,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "KEK cookies under another exchange type are dropped",
         purpose: "The exchange type says what a message is; a member that goes by the cookies alone takes \
                   acknowledgements and requests for rekeys.",
-        requirements: ["GDOI-NEG-135"],
+        requirements: ["GDOI-NEG-135", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4.2"],
         catches: ["gm_exchange_type_ignored"],
         cost: 20,
@@ -98,7 +98,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-007", "gdoi.push", Should, Gm,
         title: "a PUSH whose Length is not its size, or whose body is no whole blocks, is dropped",
         purpose: "A member that trusts either number decrypts what is not there.",
-        requirements: ["GDOI-NEG-136"],
+        requirements: ["GDOI-NEG-136", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 2408 §5.1", "RFC 6407 §4.2"],
         catches: ["ike_length_not_checked"],
         cost: 20,
@@ -115,7 +115,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-008", "gdoi.push", Must, Gm,
         title: "bodies that are noise harm nobody",
         purpose: "Cookies are seen by everyone on the path, so anyone can send a member garbage under them.",
-        requirements: ["GDOI-NEG-137"],
+        requirements: ["GDOI-NEG-137", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4.4"],
         catches: ["gm_zero_length_loops"],
         cost: 20,
@@ -125,7 +125,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-009", "gdoi.push", Should, Gm,
         title: "a PUSH that was encrypted from another IV is dropped",
         purpose: "The IV of the KEK is fixed: another one garbles the first block, where the sequence number stands.",
-        requirements: ["GDOI-NEG-138"],
+        requirements: ["GDOI-NEG-138", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §5.6.2.1"],
         catches: ["gm_no_sig_check"],
         cost: 15,
@@ -135,7 +135,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-010", "gdoi.push", Should, Gm,
         title: "a PUSH without SEQ in front is dropped",
         purpose: "Without a sequence number there is no protection against replay.",
-        requirements: ["GDOI-NEG-139"],
+        requirements: ["GDOI-NEG-139", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4"],
         catches: ["gm_seq_anywhere"],
         cost: 20,
@@ -149,7 +149,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-011", "gdoi.push", Should, Gm,
         title: "a SEQ payload that is not 8 octets long drops the PUSH",
         purpose: "Sequence numbers have 4 octets; reading another width gives another number.",
-        requirements: ["GDOI-NEG-140"],
+        requirements: ["GDOI-NEG-140", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §5.7"],
         catches: ["gm_seq_length_ignored"],
         cost: 20,
@@ -164,7 +164,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-012", "gdoi.push", Should, Gm,
         title: "a PUSH without SIG is dropped",
         purpose: "Every member holds the KEK; only the signature tells the key server from the members.",
-        requirements: ["GDOI-NEG-146"],
+        requirements: ["GDOI-NEG-146", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4"],
         catches: ["gm_unsigned_accepted"],
         cost: 15,
@@ -177,7 +177,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-013", "gdoi.push", Should, Gm,
         title: "nothing may follow the signature",
         purpose: "What follows the signature is not covered by it: any member could append a Delete to a real PUSH.",
-        requirements: ["GDOI-NEG-147"],
+        requirements: ["GDOI-NEG-147", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4"],
         catches: ["gm_payload_after_sig_accepted"],
         cost: 20,
@@ -197,11 +197,11 @@ pub(crate) const CASES: &[Case] = &[
         "SEC-007", "gdoi.push", Must, Gm,
         title: "a policy without keys and keys without a policy are refused",
         purpose: "SA and KD only mean something together; half an update leaves the group with two policies.",
-        requirements: ["SEC-007", "GDOI-NEG-162", "GDOI-PUSH-060"],
+        requirements: ["SEC-007", "GDOI-NEG-162", "GDOI-PUSH-060", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4", "getvpn §9.14"],
         catches: ["gm_sa_without_kd_accepted"],
         cost: 15,
-        run: |cx| contents_refused(cx, Rule::new("push.sa-with-kd", &["SEC-007", "GDOI-NEG-162"]), vec![
+        run: |cx| contents_refused(cx, Rule::new("push.sa-with-kd", &["SEC-007", "GDOI-NEG-162", "GDOI-PUSH-060"]), vec![
             ("SA without KD", Tamper::content(|m| edit::remove(m, PayloadType::KEY_DOWNLOAD))),
             ("KD without SA", Tamper::content(|m| edit::remove(m, PayloadType::SA))),
         ]),
@@ -210,7 +210,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-016", "gdoi.robustness", Must, Gm,
         title: "payload lengths of 0 to 3 harm nobody, even under a valid signature",
         purpose: "A length of 0 loops a careless parser for ever: one broken key server would stop every member.",
-        requirements: ["GDOI-NEG-181"],
+        requirements: ["GDOI-NEG-181", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 2408 §5.3"],
         catches: ["gm_zero_length_loops"],
         cost: 30,
@@ -220,7 +220,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHG-017", "gdoi.push", Should, Gm,
         title: "payload types that do not belong into a PUSH refuse it",
         purpose: "A member that steps over what it does not know installs what it did not understand.",
-        requirements: ["GDOI-NEG-182"],
+        requirements: ["GDOI-NEG-182", "GDOI-PUSH-058"],
         sources: ["RFC 2408 §5.3"],
         catches: ["gm_unknown_payload_skipped"],
         cost: 20,
@@ -298,7 +298,7 @@ fn unknown_cookies(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn partial_cookies(cx: &mut Cx<'_>) -> Flow {
-    const RULE: Rule = Rule::new("push.whole-cookies-compared", &["GDOI-NEG-132"]);
+    const RULE: Rule = Rule::new("push.whole-cookies-compared", &["GDOI-NEG-132", "GDOI-PUSH-035"]);
     // A zero octet in the middle tells a comparison of texts from one of octets.
     let mut bench = Bench::with(cx, |script| kek_of(script, |kek| kek.spi[5] = 0))?;
     for (what, from) in
@@ -480,7 +480,8 @@ fn no_storm(cx: &mut Cx<'_>) -> Flow {
     }
     let observed = format!("{} registrations began", begun(&bench) - before);
     let quiet = begun(&bench) == before;
-    cx.grave_silence("push.no-registration-storm", &["GDOI-PUSH-035"], quiet, "no registration", observed);
+    let requirements = ["GDOI-PUSH-035", "GDOI-PUSH-058"];
+    cx.grave_silence("push.no-registration-storm", &requirements, quiet, "no registration", observed);
     bench.finish(cx)
 }
 

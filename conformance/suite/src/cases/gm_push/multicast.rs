@@ -63,7 +63,7 @@ pub(crate) const CASES: &[Case] = &[
         "MCAST-008", "gdoi.multicast", Must, Gm,
         title: "forged multicast rekeys are ignored",
         purpose: "Anyone in the network can send to the group.",
-        requirements: ["MCAST-008", "GDOI-PUSH-041"],
+        requirements: ["MCAST-008", "GDOI-PUSH-041", "GDOI-PUSH-042", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §4.4"],
         catches: ["gm_no_sig_check", "gm_unsigned_accepted"],
         needs: [Multicast],
@@ -216,7 +216,7 @@ fn unicast_copy(cx: &mut Cx<'_>) -> Flow {
     let ok = count == 0 || count == taken.len();
     let observed = format!("{count} of {} accepted", taken.len());
     // Which of the two it is is free; that it changes is a fault of some kind, so this can only warn.
-    super::kit::advisory(cx, "push.unicast-consistent", &["GDOI-PUSH-061"], ok, "all or none", observed);
+    super::kit::advisory(cx, "push.unicast-consistent", &["MCAST-009", "GDOI-PUSH-061"], ok, "all or none", observed);
     bench.scene.ks.serve_for(cx.world, Duration::from_secs(1));
     bench.finish(cx)
 }

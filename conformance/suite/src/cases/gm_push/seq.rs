@@ -152,7 +152,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "a PUSH that fails does not move the counter",
         purpose: "Otherwise any member, or anyone on the path, could lock the group out with one bad datagram that \
                   carries a high number.",
-        requirements: ["GDOI-PUSH-042", "GDOI-NEG-160"],
+        requirements: ["GDOI-PUSH-042", "GDOI-NEG-160", "GDOI-PUSH-058"],
         sources: ["RFC 6407 §7.3.5"],
         catches: ["gm_seq_before_sig"],
         cost: 15,
@@ -415,7 +415,7 @@ fn bad_high_number(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn retransmissions(cx: &mut Cx<'_>) -> Flow {
-    const RULE: Rule = Rule::new("push.retransmission-counts-once", &["REKEY-015"]);
+    const RULE: Rule = Rule::new("push.retransmission-counts-once", &["REKEY-015", "GDOI-NEG-142"]);
     let mut bench = Bench::standard(cx)?;
     let spec = bench.rekey();
     let push = bench.scene.push(cx, spec)?;

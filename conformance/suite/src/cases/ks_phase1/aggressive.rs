@@ -54,7 +54,7 @@ fn refused_by_default(cx: &mut Cx<'_>) -> Flow {
     sent(member.send_aggressive1(cx.world))?;
     let seen = member.collect(cx.world, WINDOW);
     let served = seen.iter().any(|seen| seen.step == Step::Aggressive2 && seen.header.exchange.0 == 4);
-    cx.silence("aggressive.off-by-default", &["IKE-AM-008"], !served, "no message 2", words(&seen));
+    cx.silence("aggressive.off-by-default", &["IKE-AM-001", "IKE-AM-008"], !served, "no message 2", words(&seen));
     still_answers(cx, &scene, &mut member, &["IKE-AM-001"])?;
     scene.finish(cx)
 }
@@ -91,7 +91,7 @@ fn both_forms(cx: &mut Cx<'_>) -> Flow {
             member.tamper(Step::Aggressive3, Tamper::none().in_clear());
         }
         sent(member.send_aggressive3(cx.world))?;
-        sa_lives(cx, &mut member, "aggressive.message-3-served", &["IKE-AM-004"], false, what);
+        sa_lives(cx, &mut member, "aggressive.message-3-served", &["IKE-AM-001", "IKE-AM-004"], false, what);
     }
     scene.finish(cx)
 }

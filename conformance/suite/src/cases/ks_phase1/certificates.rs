@@ -2,7 +2,7 @@
 
 use hallmark_core::Rng;
 use hallmark_crypto::HashAlg;
-use hallmark_crypto::cert::{CertError, CertSpec, issue_ca};
+use hallmark_crypto::cert::{CertError, CertSpec, issue_ca, subject_der};
 use hallmark_probe::Credentials;
 use hallmark_probe::certs::{Authority, fqdn, tester_key};
 use hallmark_probe::edit;
@@ -12,7 +12,7 @@ use hallmark_probe::seen::Seen;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::{Auth, Suite};
 use hallmark_probe::tamper::{Tamper, rsa_block};
-use hallmark_wire::isakmp::{Certificate, CertificateRequest, Identification, PayloadType};
+use hallmark_wire::isakmp::{Certificate, CertificateRequest, IdType, Identification, PayloadType};
 
 use super::kit::{Trial, afresh, completes, go_on, lead_to, refuse_messages_of, sent};
 use crate::Case;
@@ -364,22 +364,27 @@ fn wrong_names(cx: &mut Cx<'_>) -> Flow {
     let names = ["tester.hallmark.example", "other.hallmark.example"];
     let mut certified = Certified::start(cx, "aes128-sha256-modp2048-rsa", |cx, setup| {
         // All of these may register, so that only the certificate stands in the way.
-        let mut identities: Vec<String> = names.iter().map(|name| format!("fqdn:{name}")).collect();
+        let mut identities: Vec<String> =
+            names.iter().flat_map(|name| [format!("fqdn:{name}"), format!("dn:CN={name}")]).collect();
         identities.extend((0..12).map(|n| ip_identity(cx.tester(n).ip())));
         if let Some(peer) = setup.peers.first_mut() {
             peer.identities = identities;
         }
     })?;
     let right = certified.control(cx)?;
-    let mut member = certified.member(cx, 1, &right);
-    member.script.credentials.identity = Some(fqdn(names[0]));
-    completes(
-        cx,
-        &mut member,
-        "phase1.name-in-certificate-served",
-        &["IKE-AUTH-009"],
-        "a host name in the certificate",
-    );
+    let subject = distinguished_name(&right)?;
+    let named = [
+        ("a host name in the certificate", "IKE-AUTH-009", fqdn(names[0])),
+        ("the subject of the certificate", "IKE-AUTH-011", subject),
+    ];
+    for (what, requirement, identity) in named {
+        let mut member = certified.member(cx, 1, &right);
+        member.script.credentials.identity = Some(identity);
+        completes(cx, &mut member, "phase1.name-in-certificate-served", &[requirement], what);
+    }
+    let key = cx.have(tester_key(Auth::Rsa), "a key of the tester does not load")?;
+    let spec = certified.authority.spec(&format!("CN={}", names[1]), 104);
+    let other_subject = distinguished_name(&issued(certified.authority.credentials(&spec, key))?)?;
     let other_address = cx.tester(2).ip();
     let for_other = issued(certified.authority.tester(Auth::Rsa, other_address))?;
     let wrong: Vec<(&str, &str, Credentials)> = vec![
@@ -392,6 +397,11 @@ fn wrong_names(cx: &mut Cx<'_>) -> Flow {
             "an address that is not in the certificate",
             "IKE-AUTH-009",
             Credentials { identity: Some(Identification::from_ip(other_address)), ..right.clone() },
+        ),
+        (
+            "the subject of another certificate",
+            "IKE-AUTH-011",
+            Credentials { identity: Some(other_subject), ..right.clone() },
         ),
         (
             "an address in the certificate that is not the sender's",
@@ -407,6 +417,13 @@ fn wrong_names(cx: &mut Cx<'_>) -> Flow {
         judge_with(cx, &certified, &trial, what, &mut member, &right)?;
     }
     certified.scene.finish(cx)
+}
+
+/// Gives the subject of a certificate of the tester as an identity.
+fn distinguished_name(credentials: &Credentials) -> Flow<Identification> {
+    let certificate = credentials.chain.first().map(Vec::as_slice).unwrap_or_default();
+    let data = issued(subject_der(certificate))?;
+    Ok(Identification { id_type: IdType::DER_DN, protocol: 0, port: 0, data })
 }
 
 fn requests(cx: &mut Cx<'_>) -> Flow {

@@ -146,7 +146,7 @@ fn any_order(cx: &mut Cx<'_>) -> Flow {
         let pieces = three(&message);
         send_all(cx, &mut member, order.iter().filter_map(|index| pieces.get(*index)));
         let (served, came) = answered(cx, &mut member);
-        let requirements: &[&str] = if order.len() > 3 { &["IKE-FRAG-005"] } else { &["IKE-FRAG-003"] };
+        let requirements: &[&str] = if order.len() > 3 { &["IKE-FRAG-005"] } else { &["IKE-FRAG-001", "IKE-FRAG-003"] };
         cx.check("fragment.reassembled", requirements, served, "message 6", format!("{what}: {came}"));
     }
     scene.finish(cx)

@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "under an SA the server's Informationals are encrypted and begin with a valid HASH",
         purpose: "A member must not believe anything else once it has an SA, so a server that speaks in clear is not \
                   heard.",
-        requirements: ["IKE-INF-001", "IKE-INF-002", "IKE-INF-013", "IKE-KEY-009"],
+        requirements: ["IKE-INF-002", "IKE-INF-013", "IKE-KEY-009"],
         sources: ["RFC 2409 §5.7", "RFC 2409 App. B"],
         catches: ["ike_clear_informational", "ike_informational_iv_from_last"],
         run: own_form,
@@ -160,15 +160,10 @@ fn own_form(cx: &mut Cx<'_>) -> Flow {
     for seen in &answers {
         let form = if seen.protected { "encrypted" } else { "clear" };
         cx.check("informational.encrypted", &["IKE-INF-002"], seen.protected, "encrypted", form);
+        let status = !seen.protected && seen.notifies().iter().any(|notify| !notify.kind.is_error());
+        let observed = format!("{}, {form}", words(&answers));
+        cx.check("informational.no-status-in-clear", &["IKE-INF-013"], !status, "no status in clear", observed);
         if !seen.protected {
-            let status = seen.notifies().iter().any(|notify| !notify.kind.is_error());
-            cx.check(
-                "informational.no-status-in-clear",
-                &["IKE-INF-013"],
-                !status,
-                "no status notification in clear",
-                words(&answers),
-            );
             continue;
         }
         let observed = seen.flaw.clone().unwrap_or_else(|| format!("HASH(1) valid: {:?}", seen.authentic));

@@ -273,7 +273,7 @@ pub(crate) const CASES: &[Case] = &[
         "IKER-022", "gdoi.phase1", Must, Ks,
         title: "an unsupported DOI is discarded",
         purpose: "The DOI decides what everything after it means; only GDOI has group keys.",
-        requirements: ["IKE-SA-010", "GDOI-P1-002"],
+        requirements: ["IKE-SA-010"],
         sources: ["RFC 2408 §5.4", "RFC 6407 §2.1"],
         catches: ["ike_accepts_any_doi"],
         run: |cx| offers_refused(cx, "phase1.doi-refused", &["IKE-SA-010"], vec![
@@ -533,7 +533,7 @@ fn nothing_acceptable(cx: &mut Cx<'_>) -> Flow {
         cx,
         &scene,
         "phase1.no-proposal-chosen",
-        &["IKE-SA-002"],
+        &["IKE-SA-002", "IKE-SA-027"],
         vec![
             ("DES, MD5, group 1", suite(1, 1, 1, None)),
             ("3DES, SHA-1, group 2", suite(5, 2, 2, None)),

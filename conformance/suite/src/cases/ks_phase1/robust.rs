@@ -259,7 +259,7 @@ fn malformed_offers(cx: &mut Cx<'_>) -> Flow {
         cx,
         &scene,
         "robust.attribute-overrun-refused",
-        &["IKE-SA-022"],
+        &["IKE-SA-022", "IKE-DOS-007"],
         vec![
             ("an attribute longer than its transform", attributes(&[0x00, 0x0c, 0xff, 0xff])),
             ("half an attribute", attributes(&[0x80, 0x0e])),
@@ -270,7 +270,7 @@ fn malformed_offers(cx: &mut Cx<'_>) -> Flow {
         cx,
         &scene,
         "robust.nested-lengths-refused",
-        &["IKE-SA-009"],
+        &["IKE-SA-009", "IKE-DOS-007"],
         vec![
             ("proposal length 0", proposal_length(0)),
             ("proposal length 7", proposal_length(7)),

@@ -18,7 +18,9 @@ pub(crate) const CASES: &[Case] = &[
         sources: ["RFC 2409 §5", "RFC 2409 App. B"],
         catches: ["ike_expands_with_skeyid_e", "ike_iv_not_chained"],
         needs: [Setup],
-        run: |cx| every_suite(cx, "phase1.keys-agree", &["IKE-KEY-006", "IKE-KEY-005", "IKE-KEY-008"], &[
+        run: |cx| every_suite(cx, "phase1.keys-agree", &[
+            "IKE-KEY-001", "IKE-KEY-003", "IKE-KEY-005", "IKE-KEY-006", "IKE-KEY-007", "IKE-KEY-008",
+        ], &[
             "aes256-sha1-modp2048-psk",
             "aes192-sha1-modp2048-psk",
             "3des-sha1-modp2048-psk",

@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLK-020", "gdoi.pull", Must, Ks,
         title: "KD holds as many key packets as it says",
         purpose: "Members allocate and walk by this count; a wrong one makes the whole download unreadable.",
-        requirements: ["GDOI-PL-057", "GDOI-PL-058"],
+        requirements: ["GDOI-PL-057", "GDOI-PL-058", "GDOI-PULL-033"],
         sources: ["RFC 6407 §5.6"],
         catches: ["ks_kd_count_wrong"],
         run: packet_count,
@@ -29,8 +29,8 @@ pub(crate) const CASES: &[Case] = &[
         title: "message 4 brings exactly the keys that message 2 announced",
         purpose: "A policy without its key leaves the member half configured: it registers and then cannot talk.",
         requirements: [
-            "GDOI-PULL-034", "GDOI-PULL-035", "GDOI-PL-059", "GDOI-PL-060", "GDOI-PL-066",
-            "GDOI-PL-067",
+            "GDOI-PULL-034", "GDOI-PULL-035", "GDOI-PL-059", "GDOI-PL-060", "GDOI-PL-066", "GDOI-PL-067",
+            "GDOI-PULL-033",
         ],
         sources: ["RFC 6407 §3.2", "RFC 6407 §5.6.1", "RFC 6407 §5.6.2"],
         catches: ["ks_m4_kek_missing", "ks_tek_packet_missing", "ks_two_kek_packets", "ks_tek_key_twice"],
@@ -41,7 +41,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLK-022", "gdoi.pull", Must, Ks,
         title: "every transform gets keys of its own form",
         purpose: "A salt that is missing or a MAC key in another attribute means that no packet of the group can be read.",
-        requirements: ["GDOI-PL-060", "GDOI-PL-062", "GDOI-PL-063", "GDOI-PL-064", "GDOI-PL-065"],
+        requirements: ["GDOI-PL-060", "GDOI-PL-062", "GDOI-PL-063", "GDOI-PL-064", "GDOI-PL-065", "GDOI-PULL-033"],
         sources: ["RFC 6407 §5.6.1.1", "RFC 6407 §5.6.1.2", "RFC 4106 §8.1"],
         catches: ["ks_gcm_without_salt", "ks_mac_key_class_wrong"],
         needs: [Setup],
@@ -74,12 +74,13 @@ pub(crate) const CASES: &[Case] = &[
 /// Reads the KD payload of message 4; one that cannot be read at all is judged and ends the case.
 fn kd_of(cx: &mut Cx<'_>, scene: &KsScene, pulled: &Pulled) -> Flow<KdLayout> {
     let body = pulled.m4.as_ref().and_then(|m4| m4.body(PayloadType::KEY_DOWNLOAD));
-    let Some(layout) = body.and_then(KdLayout::read) else {
-        cx.check("kd.present", &["GDOI-PULL-033"], false, "message 4 with a KD payload", pulled.words());
+    let layout = body.and_then(KdLayout::read);
+    let present = layout.is_some();
+    cx.check("kd.present", &["GDOI-PULL-033"], present, "message 4 with a KD payload", pulled.words());
+    if !present {
         scene.finish(cx)?;
-        return Err(Stop::Judged);
-    };
-    Ok(layout)
+    }
+    layout.ok_or(Stop::Judged)
 }
 
 fn packet_count(cx: &mut Cx<'_>) -> Flow {

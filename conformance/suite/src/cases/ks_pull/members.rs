@@ -50,7 +50,7 @@ pub(crate) const CASES: &[Case] = &[
         "PULLK-073", "gdoi.phase1", Must, Ks,
         title: "a phase 1 SA of another DOI carries no PULL",
         purpose: "Exchange 32 means GROUPKEY-PULL only where GDOI was agreed on; elsewhere the number may mean anything.",
-        requirements: ["GDOI-P1-004", "GDOI-P1-021", "GDOI-P1-002", "GDOI-P1-003"],
+        requirements: ["GDOI-P1-004", "GDOI-P1-021", "GDOI-P1-002", "GDOI-P1-003", "GDOI-PULL-069"],
         sources: ["RFC 6407 §2.1"],
         catches: ["ks_pull_under_any_doi"],
         cost: 15,

@@ -47,7 +47,7 @@ fn identical_copies(cx: &mut Cx<'_>) -> Flow {
     let times = arrivals(&gm);
     cx.check(
         "push.copies-identical",
-        &["REKEY-005", "GDOI-PUSH-021"],
+        &["REKEY-005", "GDOI-PUSH-021", "GDOI-PUSH-032"],
         octets.windows(2).all(|pair| pair[0] == pair[1]),
         "the same octets",
         format!("{} datagrams", octets.len()),

@@ -38,7 +38,7 @@ fn clean_slate(cx: &mut Cx<'_>) -> Flow {
     let push = scene.push(cx, &mut gm, 5)?;
     let names: Vec<String> = push.kinds.iter().map(ToString::to_string).collect();
     let alone = !push.kinds.contains(&PayloadType::SA) && !push.kinds.contains(&PayloadType::KEY_DOWNLOAD);
-    cx.check("push.deletes-alone", &["GDOI-PUSH-029"], alone, "SEQ, D, ..., SIG", names.join(", "));
+    cx.check("push.deletes-alone", &["GDOI-PUSH-028", "GDOI-PUSH-029"], alone, "SEQ, D, ..., SIG", names.join(", "));
     let words: Vec<String> = push
         .deletes
         .iter()

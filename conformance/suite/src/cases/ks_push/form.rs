@@ -68,7 +68,7 @@ pub(crate) const CASES: &[Case] = &[
         "PUSHK-006", "gdoi.push", Must, Ks,
         title: "each SA of a rekey comes with its key, named by the same SPI",
         purpose: "A member cannot install an SA without key, and must not guess which key belongs to which SA.",
-        requirements: ["GDOI-PUSH-025", "GDOI-PL-059", "GDOI-PL-057", "GDOI-PL-046"],
+        requirements: ["GDOI-PUSH-025", "GDOI-PL-059", "GDOI-PL-057"],
         sources: ["RFC 6407 §4.3", "RFC 6407 §5.6"],
         catches: ["ks_push_tek_without_key"],
         cost: 80,

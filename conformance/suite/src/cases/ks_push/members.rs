@@ -87,7 +87,7 @@ pub(crate) const CASES: &[Case] = &[
         "REKEY-037", "gdoi.seq", Must, Ks,
         title: "the sequence number goes on through a long life of one KEK",
         purpose: "A server that takes over (or restores a snapshot) without the counter repeats numbers, and every member ignores it.",
-        requirements: ["GDOI-PUSH-017", "GDOI-PUSH-021", "KEKSEQ-010"],
+        requirements: ["GDOI-PUSH-017", "GDOI-PUSH-021"],
         sources: ["RFC 6407 §5.7", "getvpn.md §3.7"],
         catches: ["ks_seq_restart_on_failover"],
         cost: 420,

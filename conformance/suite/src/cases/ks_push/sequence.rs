@@ -12,7 +12,7 @@ pub(crate) const CASES: &[Case] = &[
         "KEKSEQ-001", "gdoi.seq", Must, Ks,
         title: "within one KEK the sequence number strictly increases",
         purpose: "Members refuse what is not newer. A server that falls back (CSCta05809) is ignored by every member until it registers again.",
-        requirements: ["GDOI-PUSH-021", "GDOI-PUSH-017", "KEKSEQ-001"],
+        requirements: ["GDOI-PUSH-021", "GDOI-PUSH-017", "KEKSEQ-001", "GDOI-PUSH-023"],
         sources: ["RFC 6407 §5.7", "getvpn.md §3.7", "CSCta05809"],
         catches: ["ks_kekseq_reset", "ks_sequence_repeats", "ks_sequence_skips"],
         cost: 500,
@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
         "KEKSEQ-002", "gdoi.seq", Must, Ks,
         title: "the rekey that delivers a new KEK continues the count of the old one",
         purpose: "It is the message most worth protecting against replay; restarting at 1 here is the defect that split old and new releases.",
-        requirements: ["GDOI-PUSH-020", "KEKSEQ-002"],
+        requirements: ["GDOI-PUSH-020", "KEKSEQ-002", "GDOI-PUSH-017"],
         sources: ["RFC 6407 §4.3", "getvpn.md §3.7", "CSCta05809"],
         catches: ["ks_kekseq_reset"],
         cost: 240,
@@ -207,7 +207,7 @@ fn everyone_gets_it(cx: &mut Cx<'_>) -> Flow {
     let contents: Vec<_> = seen.iter().flatten().map(content).collect();
     cx.check(
         "push.same-for-everyone",
-        &["REKEY-001", "GDOI-PUSH-017"],
+        &["REKEY-001", "GDOI-PUSH-017", "GDOI-PUSH-021"],
         contents.windows(2).all(|pair| pair[0] == pair[1]),
         "one content and one sequence number",
         sequence_words(&seen.into_iter().flatten().collect::<Vec<_>>()),
