@@ -185,3 +185,54 @@ fn export(cases: &[&'static CaseInfo]) -> Done<String> {
     .map_err(Failure::internal)?;
     Ok(text + "\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::atomic::AtomicBool;
+
+    use hallmark_runner::Plan;
+    use hallmark_runner::lab_world::LabWorlds;
+
+    use super::*;
+    use crate::subject::Reference;
+
+    /// What a case judges only where its subject does what it may leave, and the reference leaves.
+    const CONDITIONAL: &[(&str, &str, &str)] = &[
+        ("IKER-033", "IKE-INF-014", "the server says INITIAL-CONTACT"),
+        ("IKER-036", "IKE-MM-019", "the server offers NAT traversal without being told to"),
+        ("PULLG-080", "GDOI-PULL-069", "the member, which has been heard, falls silent before its request"),
+    ];
+
+    // The trace rests on what the cases list; their checks are what a run judges.
+    #[test]
+    fn every_case_lists_exactly_the_requirements_that_its_checks_cite() {
+        let cases = hallmark_suite::all();
+        let jobs = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let plan = Plan { cases, seed: 1, jobs, repeat: 1, retries: 0, max_fail: None };
+        let worlds = LabWorlds { subjects: Reference::default() };
+        let results = hallmark_runner::run(&plan, &worlds, &AtomicBool::new(false), &mut |_| {});
+        assert_eq!(results.len(), plan.cases.len());
+        let mut faults = Vec::new();
+        for result in &results {
+            let mut cited: BTreeMap<&str, &str> = BTreeMap::new();
+            for check in &result.checks {
+                cited.extend(check.requirements.iter().map(|id| (id.as_str(), check.id.as_str())));
+            }
+            let listed: BTreeSet<&str> = result.requirements.iter().map(String::as_str).collect();
+            for (id, check) in cited.iter().filter(|(id, _)| !listed.contains(*id)) {
+                faults.push(format!("{}: its check {check} cites {id}, which it does not list", result.id));
+            }
+            let uncited: BTreeSet<&str> = listed.into_iter().filter(|id| !cited.contains_key(id)).collect();
+            let conditional =
+                CONDITIONAL.iter().filter(|(case, ..)| *case == result.id).map(|(_, id, _)| *id).collect();
+            for id in uncited.difference(&conditional) {
+                faults.push(format!("{}: it lists {id}, which none of its checks cites", result.id));
+            }
+            for id in conditional.difference(&uncited) {
+                faults.push(format!("{}: {id} is cited without any condition", result.id));
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
