@@ -42,27 +42,30 @@ impl SendCounter {
 pub(crate) struct SenderIds {
     bits: Option<u16>,
     bound: Vec<(u64, u32)>,
+    /// The round in which the room ran out. Its ids are not all known, so no other round can have any.
+    last_round: Option<u64>,
 }
 
-/// Ids that one key can use up: each lasts for 2^32 packets at least.
+/// Ids that are remembered of one key, each for the round that it serves.
 const BOUND_MAX: usize = 1024;
 
 impl SenderIds {
-    /// Finds the id for a round: one of `ids` that serves no other round. Nothing when all have run out, or when the
-    /// length of ids under this key has changed, which would let vectors meet.
+    /// Finds the id for a round: one of `ids` that serves no other round. Nothing when all have run out, when the room for
+    /// them has, or when the length of ids under this key has changed, which would let vectors meet. Within one round any
+    /// number of ids may take turns: the count keeps their vectors apart.
     // REQ ESP-067 REQ ESP-068
     pub(crate) fn for_round(&mut self, bits: u16, ids: &[u32], round: u64) -> Option<u32> {
-        if *self.bits.get_or_insert(bits) != bits {
+        if *self.bits.get_or_insert(bits) != bits || self.last_round.is_some_and(|last| last != round) {
             return None;
         }
         let fits = |id: u32| u64::from(id) < 1 << bits;
         let free = |id: u32| self.bound.iter().all(|&(r, i)| i != id || r == round);
         let id = ids.iter().copied().find(|&id| fits(id) && free(id))?;
         if !self.bound.contains(&(round, id)) {
-            if self.bound.len() >= BOUND_MAX {
-                return None;
+            match self.bound.len() < BOUND_MAX {
+                true => self.bound.push((round, id)),
+                false => self.last_round = Some(round),
             }
-            self.bound.push((round, id));
         }
         Some(id)
     }
@@ -104,5 +107,17 @@ mod tests {
         assert_eq!(ids.for_round(16, &[8], 1), Some(8));
         assert_eq!(ids.for_round(8, &[1], 2), None);
         assert_eq!(SenderIds::default().for_round(8, &[256], 0), None);
+    }
+
+    #[test]
+    fn registrations_without_end_leave_ids_for_the_round_and_for_no_other() {
+        let mut ids = SenderIds::default();
+        assert_eq!(ids.for_round(16, &[7], 0), Some(7));
+        for id in 1_000..3_000 {
+            assert_eq!(ids.for_round(16, &[id], 1), Some(id));
+        }
+        assert_eq!(ids.for_round(16, &[7], 1), None, "it served the round before");
+        assert_eq!((ids.for_round(16, &[5_000], 2), ids.for_round(16, &[5_000], 0)), (None, None));
+        assert_eq!(ids.bound.len(), BOUND_MAX);
     }
 }

@@ -29,8 +29,8 @@ type KeyDigest = [u8; 16];
 
 /// Remembers the vectors of every counter-mode key, at most so many; no key is ever forgotten.
 ///
-/// When the room is full it stays so: the keys that come later share one count, in which no vector repeats either. It
-/// only costs them the beginning of the vectors of a sender id.
+/// When the room is full it stays so: the keys that come later share one count, in which no vector repeats either. They
+/// only come to the end of a sender id sooner, all together.
 #[derive(Debug)]
 pub(crate) struct KeyMemory {
     known: BTreeMap<KeyDigest, Arc<Vectors>>,
