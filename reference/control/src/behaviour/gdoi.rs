@@ -304,6 +304,10 @@ macro_rules! gdoi_defects {
                 "Sends counter-mode keys without a SID packet.";
             KsSidBitsMissing => "ks_sid_bits_missing", "GDOI-SID-015",
                 "Leaves NUMBER_OF_SID_BITS out of the SID packet.";
+            KsTeksShareKey => "ks_teks_share_key", "GDOI-SID-001",
+                "Gives TEKs that it makes together and that have one transform the same key.";
+            KsSaltAloneChanges => "ks_salt_alone_changes", "GDOI-SID-001",
+                "Rekeys a counter mode with a new salt behind the old key.";
             KsTekSpiShared => "ks_tek_spi_shared", "GDOI-PL-046",
                 "Gives all TEKs of a group the same SPI.";
             KsFloodLocksOut => "ks_flood_locks_out", "GDOI-NEG-053",

@@ -295,8 +295,30 @@ impl Group {
         })
     }
 
-    /// Makes a TEK for one policy of the configuration.
-    pub(super) fn make_tek(&self, policy: usize, now: Instant, rng: &mut Rng, behaviour: &Behaviour) -> Option<Tek> {
+    /// Makes a TEK for each of these policies of the configuration.
+    pub(super) fn make_teks(
+        &self,
+        policies: impl IntoIterator<Item = usize>,
+        now: Instant,
+        rng: &mut Rng,
+        behaviour: &Behaviour,
+    ) -> Vec<Tek> {
+        let mut made = Vec::new();
+        for policy in policies {
+            made.extend(self.make_tek(policy, &made, now, rng, behaviour));
+        }
+        made
+    }
+
+    /// Makes a TEK beside those that the group has and those that were made just before.
+    fn make_tek(
+        &self,
+        policy: usize,
+        before: &[Tek],
+        now: Instant,
+        rng: &mut Rng,
+        behaviour: &Behaviour,
+    ) -> Option<Tek> {
         let config = self.config.teks.get(policy)?.clone();
         let (encryption, integrity) = config.transform.key_lengths();
         // REQ GDOI-PL-046: unique in the group and above the reserved values.
@@ -304,7 +326,7 @@ impl Group {
         let spi = loop {
             let drawn = rng.next_u32();
             let spi = tag.map_or(drawn, |tag| tag | (drawn & 0xffff));
-            if spi > 255 && self.teks.iter().all(|tek| tek.spi != spi) {
+            if spi > 255 && self.teks.iter().chain(before).all(|tek| tek.spi != spi) {
                 break spi;
             }
         };
@@ -314,6 +336,17 @@ impl Group {
             && let Some(old) = self.teks.iter().rev().find(|tek| tek.config.transform == config.transform)
         {
             keys = (old.encryption_key.clone(), old.integrity_key.clone());
+        }
+        if behaviour.has(Defect::KsTeksShareKey)
+            && let Some(other) = before.iter().find(|tek| tek.config.transform == config.transform)
+        {
+            keys = (other.encryption_key.clone(), other.integrity_key.clone());
+        }
+        if behaviour.has(Defect::KsSaltAloneChanges)
+            && config.transform.is_counter_mode()
+            && let Some(old) = self.teks.iter().rev().find(|tek| tek.config.transform == config.transform)
+        {
+            keys.0 = with_salt_of(&old.encryption_key, &keys.0);
         }
         let expires = now + config.lifetime;
         Some(Tek {
@@ -331,8 +364,7 @@ impl Group {
     /// Makes a complete set of keys.
     pub(super) fn make_generation(&self, now: Instant, rng: &mut Rng, behaviour: &Behaviour) -> Generation {
         let kek = self.make_kek(now, rng);
-        let mut teks: Vec<Tek> =
-            (0..self.config.teks.len()).filter_map(|policy| self.make_tek(policy, now, rng, behaviour)).collect();
+        let mut teks = self.make_teks(0..self.config.teks.len(), now, rng, behaviour);
         // REQ GDOI-PL-046
         if behaviour.has(Defect::KsTekSpiShared)
             && let Some(spi) = teks.first().map(|tek| tek.spi)
@@ -355,6 +387,13 @@ impl Group {
         self.next_sid += count;
         (first..first + count).map(|sid| u32::try_from(sid).ok()).collect()
     }
+}
+
+/// Puts the salt of another key behind a counter-mode key: what only a defect does.
+fn with_salt_of(key: &Secret, other: &Secret) -> Secret {
+    let at = key.len().saturating_sub(4);
+    let (key, salt) = (key.expose().get(..at), other.expose().get(at..));
+    Secret::new([key.unwrap_or_default(), salt.unwrap_or_default()].concat())
 }
 
 /// Gives the octets that identities are compared by: type and data, not protocol and port.

@@ -156,10 +156,7 @@ impl KeyServer {
             return None;
         }
         let behaviour = &self.behaviour;
-        let mut fresh = Vec::new();
-        for policy in policies {
-            fresh.extend(group.make_tek(policy, now.mono, &mut self.keys, behaviour));
-        }
+        let mut fresh = group.make_teks(policies, now.mono, &mut self.keys, behaviour);
         let group = self.groups.get_mut(&id)?;
         let mut old: Vec<Tek> = Vec::new();
         for tek in &mut group.teks {
@@ -430,9 +427,8 @@ impl KeyServer {
 
     fn replace_teks_quietly(&mut self, now: Now, id: u32) -> Vec<Tek> {
         let Some(group) = self.groups.get(&id) else { return Vec::new() };
-        let fresh: Vec<Tek> = (0..group.config.teks.len())
-            .filter_map(|policy| group.make_tek(policy, now.mono, &mut self.keys, &self.behaviour))
-            .collect();
+        let policies = 0..group.config.teks.len();
+        let fresh = group.make_teks(policies, now.mono, &mut self.keys, &self.behaviour);
         if let Some(group) = self.groups.get_mut(&id) {
             group.teks.iter_mut().for_each(|tek| tek.replaced = true);
             group.teks.extend(fresh.iter().cloned());

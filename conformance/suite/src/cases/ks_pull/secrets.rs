@@ -10,7 +10,7 @@ use super::kit::{SHORT_LIFE, complete, counter_mode, pull, rekeys_soon};
 use crate::Case;
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::KsScene;
-use crate::setup::KsSetup;
+use crate::setup::{KsSetup, Tek};
 
 pub(crate) const CASES: &[Case] = &[
     case! {
@@ -33,6 +33,17 @@ pub(crate) const CASES: &[Case] = &[
         needs: [Setup],
         cost: 130,
         run: keys_are_fresh,
+    },
+    case! {
+        "PULLK-092", "gdoi.pull", Must, Ks,
+        title: "no two SAs of a counter mode have one key, side by side or after a rekey, whatever their salts are",
+        purpose: "Members count their IVs for each SA. One key in two of them, and every IV comes twice.",
+        requirements: ["GDOI-SID-001"],
+        sources: ["RFC 6407 §3.5", "RFC 4106 §3.1"],
+        catches: ["ks_teks_share_key", "ks_salt_alone_changes", "ks_tek_key_reused"],
+        needs: [Setup],
+        cost: 130,
+        run: keys_of_their_own,
     },
 ];
 
@@ -119,5 +130,33 @@ fn keys_are_fresh(cx: &mut Cx<'_>) -> Flow {
     const RULES: &[&str] = &["GDOI-SEC-001", "GDOI-SID-001", "GDOI-SID-030"];
     let observed = format!("{common} keys, SPIs or nonces in common");
     cx.check("keys.new-after-restart", RULES, common == 0, "nothing in common", observed);
+    scene.finish(cx)
+}
+
+fn keys_of_their_own(cx: &mut Cx<'_>) -> Flow {
+    // The salt stands behind the key (RFC 4106 §8.1).
+    const SALT_LEN: usize = 4;
+    let mut setup = KsSetup::standard(cx.world);
+    rekeys_soon(&mut setup);
+    counter_mode(&mut setup, 8);
+    let tek = setup.tek().clone();
+    let acl = |entry: &str| vec![entry.to_owned()];
+    setup.group().teks = vec![
+        Tek { acl: acl("permit ip 10.1.0.0/16 10.2.0.0/16"), ..tek.clone() },
+        Tek { acl: acl("permit ip 10.3.0.0/16 10.4.0.0/16"), ..tek },
+    ];
+    let scene = KsScene::start(cx, setup)?;
+    let (mut member, registration) = scene.register(cx, 0)?;
+    member.script.auto_ack = true;
+    let mut teks = registration.teks;
+    cx.require(teks.len() == 2, format!("{} TEKs for two policies", teks.len()))?;
+    teks.extend(scene.push(cx, &mut member, SHORT_LIFE + 10)?.teks);
+    teks.sort_by_key(|tek| tek.spi);
+    teks.dedup_by_key(|tek| tek.spi);
+    cx.require(teks.len() > 2, "the rekey brought no new SA")?;
+    let key = |octets: &[u8]| fingerprint(octets.get(..octets.len().saturating_sub(SALT_LEN)).unwrap_or_default());
+    let keys: BTreeSet<Vec<u8>> = teks.iter().map(|tek| key(&tek.algorithm_key)).collect();
+    let observed = format!("{} keys for {} SPIs", keys.len(), teks.len());
+    cx.check("keys.one-for-each-sa", &["GDOI-SID-001"], keys.len() == teks.len(), "a key for each SPI", observed);
     scene.finish(cx)
 }
