@@ -188,6 +188,7 @@ impl Sadb {
                 old.expires = sa.expires;
                 old.lifetime = sa.lifetime;
                 old.selectors = sa.selectors;
+                old.direction = sa.direction;
                 continue;
             }
             self.serial += 1;
@@ -220,6 +221,18 @@ impl Sadb {
             }
         }
         spis
+    }
+
+    /// Lets counter-mode SAs that a registration does not mention send no more. Its sender ids are for the keys that the
+    /// server has now; under any other key they may be those of another member, with the same vectors.
+    pub(crate) fn stop_counting_but(&mut self, spis: &[u32], now: Instant) {
+        for sa in self.sas.values_mut().filter(|sa| sa.transform.is_counter_mode() && !spis.contains(&sa.spi)) {
+            match sa.direction {
+                SaDirection::Symmetric => sa.direction = SaDirection::ReceiverOnly,
+                SaDirection::SenderOnly => sa.deactivates = Some(now),
+                SaDirection::ReceiverOnly => {}
+            }
+        }
     }
 
     /// Shortens every SA to the lifetime that the vendor profile gives to replaced SAs.
@@ -498,6 +511,27 @@ mod tests {
         let at = Instant::from_secs(10);
         assert!(sadb.install(vec![sa(1, 20, at)], Rollover::default(), at).is_empty());
         assert_eq!(sadb.get(1).map(|sa| (sa.installed, sa.expires)), Some((Instant::ZERO, Instant::from_secs(30))));
+    }
+
+    #[test]
+    fn counter_mode_sas_that_a_registration_leaves_out_send_no_more_until_they_are_named_again() {
+        let gcm = DataTransform::from_names("esp", "aes128-gcm16", None).unwrap();
+        let counting = |spi| Sa { transform: gcm, ..sa(spi, 100, Instant::ZERO) };
+        let registration = Rollover { registration: true, ..Rollover::default() };
+        let mut sadb = Sadb::default();
+        sadb.install(vec![counting(1), sa(2, 90, Instant::ZERO)], registration, Instant::ZERO);
+        let at = Instant::from_secs(10);
+        sadb.stop_counting_but(&[3], at);
+        sadb.install(vec![counting(3)], registration, at);
+        assert_eq!((sending(&sadb, 10), sadb.accepted(at)), (vec![2], vec![1, 2, 3]), "CBC goes on");
+        assert!(sadb.remove(2).is_some());
+        assert_eq!(sending(&sadb, 10), [3], "it waits for no SA that cannot send");
+        sadb.install(vec![counting(1)], Rollover::default(), at);
+        assert!(sadb.get(1).is_some_and(|sa| sa.may_send(at)));
+        let sender = Sa { direction: SaDirection::SenderOnly, ..counting(4) };
+        sadb.install(vec![sender], Rollover::default(), at);
+        sadb.stop_counting_but(&[1, 3], at);
+        assert_eq!(sadb.expire(at), [(4, "deactivated")]);
     }
 
     #[test]

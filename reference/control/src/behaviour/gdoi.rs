@@ -374,6 +374,8 @@ macro_rules! gdoi_defects {
                 "Never asks for the sender ids that it needs.";
             GmInstallsCounterWithoutSid => "gm_installs_counter_without_sid", "GDOI-SID-027",
                 "Installs counter-mode SAs of a PUSH without a sender id.";
+            GmNewSidUnderOldKeys => "gm_new_sid_under_old_keys", "ESP-023",
+                "Goes on sending under counter-mode keys that a registration does not mention, with the sender ids that it brought.";
             GmSidFromPush => "gm_sid_from_push", "GDOI-NEG-169",
                 "Takes sender ids from a PUSH.";
             GmDropsSasOnFailure => "gm_drops_sas_on_failure", "GDOI-PULL-064",

@@ -257,6 +257,10 @@ impl GroupMember {
         let sids = keys.sids;
         // REQ GDOI-SID-023
         self.sids.clone_from(&sids);
+        // REQ ESP-023
+        if !self.behaviour.has(Defect::GmNewSidUnderOldKeys) {
+            self.sadb.stop_counting_but(&spis, now.mono);
+        }
         let sas = build_sas(policy, &keys.teks, now, self.sids.is_some());
         let installed = self.sadb.install(sas, Rollover { registration: true, ..Rollover::default() }, now.mono);
         for spi in installed {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hallmark_control::behaviour::Defect;
 use hallmark_control::config::{DataTransform, EspCipher};
 use hallmark_control::{EventKind, GmCommand, KsCommand};
 
@@ -149,6 +150,47 @@ fn used_up_sender_ids_replace_every_key_and_start_again() {
     let sids: Vec<u32> = (1..=7).flat_map(|gm| world.gm(gm).sids).collect();
     let unique: BTreeSet<u32> = sids.iter().copied().collect();
     assert_eq!(unique.len(), 7);
+}
+
+/// A server that has lost its state begins with new keys and with sender id 0, which is another member's under the old
+/// ones.
+#[test]
+fn sender_ids_of_a_registration_are_not_used_under_keys_that_it_does_not_mention() {
+    for faulty in [false, true] {
+        let defects: &[Defect] = if faulty { &[Defect::GmNewSidUnderOldKeys] } else { &[] };
+        let mut world = World::new(1);
+        world.add_ks(ks_config(counter_group(16)));
+        for index in 0..2 {
+            let mut config = gm_config(index);
+            config.test.behaviour = behaviour(defects, &[]);
+            world.add_gm(config);
+            world.run(secs(2));
+        }
+        let old = world.gm(1).send_spis;
+        assert_eq!((world.gm(1).sids, world.gm(2).sids), (vec![0], vec![1]));
+        world.add_ks(ks_config(counter_group(16)));
+        world.gm_command(2, GmCommand::Register);
+        world.run(secs(120));
+        let (first, second) = (world.gm(1), world.gm(2));
+        assert_eq!((first.sids, &first.send_spis), (vec![0], &old), "it has not noticed");
+        assert_eq!(second.sids, [0]);
+        assert_eq!(second.send_spis == old, faulty);
+        assert_eq!(second.accepted_spis.len(), 2, "it still receives what the other one sends");
+    }
+}
+
+#[test]
+fn keys_that_are_made_together_have_spis_of_their_own() {
+    for seed in 1..=8 {
+        let mut world = World::new(seed);
+        let mut config = group();
+        // 16 bits of an SPI name the group, so that two of 200 are the same every third time.
+        config.data.group_spis = true;
+        config.teks = vec![tek("aes128-cbc", Some("hmac-sha256"), 900); 200];
+        let ks = world.add_ks(ks_config(config));
+        let spis: BTreeSet<u32> = world.ks(ks).groups[0].teks.iter().map(|tek| tek.spi).collect();
+        assert_eq!(spis.len(), 200);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use hallmark_core::Duration;
 use hallmark_probe::data::EspSeen;
-use hallmark_probe::group::{Flow as Entry, Tek};
+use hallmark_probe::group::{Flow as Entry, SidPlan, Tek};
 use hallmark_probe::ks::{PushSpec, deletion};
 use hallmark_probe::world::Side;
 
@@ -42,6 +42,18 @@ pub(crate) const CASES: &[Case] = &[
         cost: 150,
         run: comes_back,
     },
+    case! {
+        "ESPT-011", "data.esp", Should, Gm,
+        title: "the sender ids of a new registration are not used under the keys of the one before",
+        purpose: "A key server that has lost its state, or has run out of sender ids, begins with new keys and with sender id \
+                  0. Under the old keys, which are alive for another minute, that id is somebody else's.",
+        requirements: ["ESP-023"],
+        sources: ["RFC 4106 §3.1", "RFC 6054 §4", "RFC 6407 §3.5"],
+        catches: ["gm_new_sid_under_old_keys"],
+        needs: [Datapath, Setup],
+        cost: 100,
+        run: new_ids,
+    },
 ];
 
 /// Packets that each round sends.
@@ -65,11 +77,16 @@ fn same_key(scene: &mut DataScene, tek: &Tek) -> Tek {
     Tek { spi, ..tek.clone() }
 }
 
-/// Sends packets from the LAN and gives those that left under an SPI. A member may refuse a key that it knows.
+/// Sends packets from the LAN and gives those that left under an SPI of the group.
+fn sent(cx: &mut Cx<'_>, scene: &mut DataScene, packets: &[Vec<u8>]) -> Flow<Vec<EspSeen>> {
+    let passed = scene.pass_many(cx, Side::Lan, packets)?;
+    Ok(passed.wan.iter().filter_map(|carried| scene.open(carried).ok()).collect())
+}
+
+/// Sends packets from the LAN and counts those that left under an SPI. A member may refuse a key that it knows.
 fn sent_to(cx: &mut Cx<'_>, scene: &mut DataScene, to: IpAddr, spi: u32, what: &str) -> Flow<usize> {
     let packets: Vec<Vec<u8>> = (1..=ROUND).map(|ident| datagram(LAN_HOST, to).ident(ident).octets()).collect();
-    let passed = scene.pass_many(cx, Side::Lan, &packets)?;
-    let seen: Vec<EspSeen> = passed.wan.iter().filter_map(|carried| scene.open(carried).ok()).collect();
+    let seen = sent(cx, scene, &packets)?;
     let under = seen.iter().filter(|seen| seen.spi == spi).count();
     let ivs: Vec<String> = seen.iter().take(2).map(|seen| hex::encode(&seen.iv)).collect();
     cx.world.note(&format!("{what}: {under} of {ROUND} packets under SPI {spi:08x}, IVs {} ..", ivs.join(", ")));
@@ -133,5 +150,44 @@ fn comes_back(cx: &mut Cx<'_>) -> Flow {
     must_have_sent(sent, "gm.esp.key-that-returns")?;
     numbers(cx, &UNIQUE, "a key whose SA has ended", &scene);
     scene.rekey(cx)?;
+    scene.finish(cx)
+}
+
+fn new_ids(cx: &mut Cx<'_>) -> Flow {
+    // RFC 6407 §5.6.4.3 wants the sender id in the IVs of all SAs of the group and does not say which SAs those are when
+    // the server that hands it out no longer knows of some.
+    const NOT_OURS: Rule = Rule::advisory("esp.sender-ids-belong-to-keys", &["ESP-023"]);
+    const BITS: u16 = 8;
+    const FIRST: u32 = 100;
+    let old = GCM.tek(cx).lifetime(100);
+    let change = |script: &mut hallmark_probe::KsScript| {
+        with_tek(script, old.clone());
+        script.group.sids = Some(SidPlan { bits: BITS, next: FIRST, default_count: 1 });
+    };
+    let scene = DataScene::optional(cx, |_| {}, change)?;
+    let mut scene = cx.have(scene, "the member does not register with AES-GCM")?;
+    sent_to(cx, &mut scene, WAN_HOST, old.spi, "with the first sender id")?;
+    // The server begins again: other keys, and the sender ids from 0.
+    let new = successor(&mut scene, 3_600)?;
+    let group = &mut scene.scene.ks.script.group;
+    group.teks = vec![new.clone()];
+    group.sids = Some(SidPlan { bits: BITS, next: 0, default_count: 1 });
+    let before = cx.world.now();
+    scene.register(cx)?;
+    let handed_out = scene.scene.ks.script.group.sids.as_ref().map_or(0, |plan| plan.next);
+    let after = (cx.world.now() - before).as_secs_f64();
+    let packets: Vec<Vec<u8>> = (1..=ROUND).map(|ident| datagram(LAN_HOST, WAN_HOST).ident(ident).octets()).collect();
+    let seen = sent(cx, &mut scene, &packets)?;
+    cx.require(!seen.is_empty(), "nothing leaves after the second registration")?;
+    let id = |seen: &EspSeen| seen.iv.first().map_or(u32::MAX, |first| u32::from(*first));
+    let foreign: Vec<&EspSeen> = seen.iter().filter(|seen| seen.spi == old.spi && id(seen) < handed_out).collect();
+    let under_new = seen.iter().filter(|seen| seen.spi == new.spi).count();
+    let observed = format!(
+        "{after:.0} s later: {under_new} of {} packets under the new key; under the old one {} with a new sender id{}",
+        seen.len(),
+        foreign.len(),
+        foreign.first().map(|seen| format!(", IV {}", hex::encode(&seen.iv))).unwrap_or_default(),
+    );
+    NOT_OURS.judge(cx, foreign.is_empty(), "new sender ids under the new key only", observed);
     scene.finish(cx)
 }
