@@ -325,7 +325,7 @@ impl Datapath {
             {
                 continue;
             }
-            match self.live_sa(now, sa) {
+            match self.live_sa(now, sa, policy) {
                 Ok(live) => list.push(live),
                 Err(why) => self.events.push_always(now.mono, EventKind::SaRefused { spi: sa.spi, why }),
             }
@@ -333,7 +333,7 @@ impl Datapath {
         list
     }
 
-    fn live_sa(&self, now: Now, sa: &Sa) -> Result<LiveSa, &'static str> {
+    fn live_sa(&self, now: Now, sa: &Sa, policy: &Policy) -> Result<LiveSa, &'static str> {
         // REQ ESP-006
         if sa.spi == 0 {
             return Err("SPI 0 is never used");
@@ -341,6 +341,11 @@ impl Datapath {
         // REQ ESP-060
         if matches!(self.replay, Replay::Counter { .. }) && sa.transform.icv_len() == 0 {
             return Err("sequence numbers cannot be checked without integrity");
+        }
+        if let Some(why) = policy.mixes_versions(sa, self.config.address)
+            && !self.config.behaviour.has(Defect::MixedVersionsAccepted)
+        {
+            return Err(why);
         }
         let shared = self.shared.get(now.mono, sa, self.config.backend, &self.config.behaviour)?;
         let known = self.sas.list.iter().find(|live| Arc::ptr_eq(&live.shared, &shared));
@@ -383,7 +388,9 @@ impl Datapath {
             let of_slot = |past_end: bool| {
                 self.sas.list.iter().enumerate().filter(move |(_, live)| {
                     usize::from(live.slot) == slot
-                        && (live.sa.direction != SaDirection::ReceiveOnly || behaviour.has(Defect::SendsWithoutSid))
+                        && (live.sa.direction != SaDirection::ReceiveOnly
+                            || behaviour.has(Defect::SendsWithoutSid)
+                            || behaviour.has(Defect::SaDirectionIgnored))
                         && (past_end || live.is_alive(now.mono))
                         && (behaviour.has(Defect::NewSaTooEarly) || live.sa.activates <= now.mono)
                 })
@@ -399,6 +406,8 @@ impl Datapath {
                 () => newest(false),
             };
             let chosen = chosen.map(|(index, _)| index as u16);
+            let first = self.active.first().copied().flatten().filter(|_| behaviour.has(Defect::FirstSaForAllFlows));
+            let chosen = first.or(chosen);
             self.active.push(chosen);
         }
         self.lanes.clear();

@@ -230,7 +230,12 @@ impl Datapath {
             Ok(()) if !live.is_alive(now.mono) && !self.config.behaviour.has(Defect::OldSaPastEnd) => {
                 Some(Reason::Expired)
             }
-            Ok(()) if live.sa.direction == SaDirection::SendOnly => Some(Reason::WrongDirection),
+            Ok(())
+                if live.sa.direction == SaDirection::SendOnly
+                    && !self.config.behaviour.has(Defect::SaDirectionIgnored) =>
+            {
+                Some(Reason::WrongDirection)
+            }
             Ok(()) => None,
         };
         if let Some(reason) = refused {

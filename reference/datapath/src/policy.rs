@@ -29,6 +29,29 @@ pub struct Policy {
     pub serial: u64,
 }
 
+impl Policy {
+    /// Says why an SA would need outer headers of another IP version than the packets inside, if it would: addresses
+    /// cannot be preserved between versions (RFC 5374 §3.1), and tunnels between them are not made here. `own` is the
+    /// member's address.
+    // REQ ESP-041
+    pub(crate) fn mixes_versions(&self, sa: &Sa, own: Option<IpAddr>) -> Option<&'static str> {
+        let source = own.filter(|_| !sa.preservation.source());
+        let destination = sa.endpoint.filter(|_| !sa.preservation.destination());
+        let outside = if sa.mode == Mode::Tunnel { [source, destination] } else { [None, None] };
+        let carries = |rule: &&Rule| rule.action == Action::Permit { policy: sa.policy };
+        self.rules.iter().filter(carries).find_map(|rule| {
+            let version4 = rule.selector.src.first.is_ipv4();
+            let differs = |end: IpAddr| end.is_ipv4() != version4;
+            match sa.preservation {
+                _ if differs(rule.selector.dst.first) => Some("its selectors mix IP versions"),
+                _ if !outside.into_iter().flatten().any(differs) => None,
+                Preservation::None => Some("tunnels between IP versions are not made"),
+                _ => Some("addresses cannot be preserved between IP versions"),
+            }
+        })
+    }
+}
+
 /// Says whether a member has policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -119,6 +119,11 @@ impl Spoilt<'_> {
         {
             header.src = own;
         }
+        if has(Defect::PreservesBothAlways)
+            && let Some((src, dst)) = crate::classifier::addresses(inner, version4)
+        {
+            (header.src, header.dst) = (src, dst);
+        }
         if has(Defect::OuterDestinationWrong) {
             header.dst ^= 1;
         }

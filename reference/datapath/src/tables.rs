@@ -351,6 +351,10 @@ fn misread(mut selector: Selector, behaviour: &Behaviour) -> Selector {
     if behaviour.has(Defect::SourcePortForDestination) && !selector.dst_ports.is_any() {
         (selector.src_ports, selector.dst_ports) = (selector.dst_ports, PortRange::ANY);
     }
+    if behaviour.has(Defect::PortZeroLiteral) {
+        let literal = |ports: PortRange| if ports.is_any() { PortRange::one(0) } else { ports };
+        (selector.src_ports, selector.dst_ports) = (literal(selector.src_ports), literal(selector.dst_ports));
+    }
     if behaviour.has(Defect::ProtocolIgnored) {
         selector.protocol = None;
     }

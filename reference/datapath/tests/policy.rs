@@ -361,3 +361,49 @@ fn unusable_sas_are_refused_with_a_reason() {
     assert_eq!(member.fate(at(1), Side::Lan, &udp("10.1.0.1", "10.2.0.1", 20)), Fate::Dropped(Reason::NoUsableSa));
     assert_eq!(Policy::default().state, State::Unregistered);
 }
+
+#[test]
+fn no_sa_has_ends_of_two_ip_versions() {
+    use hallmark_datapath::{Behaviour, Defect, Mode, Preservation};
+    let both = policy(Vec::new()).rules;
+    let (v4, v6) = (&both[..1], &both[1..]);
+    let half = [Rule::permit(1, Selector::between(AddressRange::ANY_V4, AddressRange::ANY_V6))];
+    let (own4, own6) = (ip("192.0.2.1"), ip("2001:db8::1"));
+    let preserving = Some("addresses cannot be preserved between IP versions");
+    let tunnel = Some("tunnels between IP versions are not made");
+    let with = |preservation, endpoint| Sa { preservation, endpoint, ..sa(0x1000, "aes128-gcm16") };
+    let transport = Sa { mode: Mode::Transport, ..with(Preservation::None, Some(own6)) };
+    for (rules, own, sa, expected) in [
+        // Both addresses are repeated: each packet has the outer version that it has itself.
+        (&both[..], own4, with(Preservation::Both, None), None),
+        (&both[..], own4, with(Preservation::Both, Some(own4)), None),
+        (v4, own4, with(Preservation::Destination, None), None),
+        (v6, own4, with(Preservation::Destination, None), preserving),
+        (&both[..], own4, with(Preservation::Destination, None), preserving),
+        (v6, own6, with(Preservation::Destination, None), None),
+        (v4, own6, with(Preservation::Source, Some(own4)), None),
+        (v4, own4, with(Preservation::Source, Some(own6)), preserving),
+        (v6, own4, with(Preservation::None, Some(own6)), tunnel),
+        (v6, own6, with(Preservation::None, Some(own4)), tunnel),
+        (v4, own4, transport, None),
+        (&half, own4, with(Preservation::Both, None), Some("its selectors mix IP versions")),
+    ] {
+        let policy = Policy { rules: rules.to_vec(), ..policy(vec![sa.clone()]) };
+        let defect = Behaviour::conforming().with_defect(Defect::MixedVersionsAccepted);
+        for (behaviour, expected) in [(Behaviour::conforming(), expected), (defect, None)] {
+            let mut member = Member::with(Config { address: Some(own), behaviour, ..keep() }, &policy);
+            let refused = member.events().into_iter().find_map(|event| match event.kind {
+                EventKind::SaRefused { spi: 0x1000, why } => Some(why),
+                _ => None,
+            });
+            assert_eq!(refused, expected, "{:?} with {own}", sa.preservation);
+            let installed = member.data.status(at(1)).sas.len();
+            assert_eq!(installed, usize::from(expected.is_none()));
+        }
+    }
+    // What such an SA was for is dropped, not sent in clear or with the inner address outside.
+    let policy = Policy { rules: v6.to_vec(), ..policy(vec![with(Preservation::Destination, None)]) };
+    let mut member = Member::with(Config { address: Some(own4), ..keep() }, &policy);
+    let inner = udp("2001:db8:1::1", "2001:db8:2::1", 20);
+    assert_eq!(member.fate(at(1), Side::Lan, &inner), Fate::Dropped(Reason::NoUsableSa));
+}

@@ -5,7 +5,9 @@ mod common;
 use common::{Member, at, ip, policy, sa, seconds, udp};
 use hallmark_core::Duration;
 use hallmark_datapath::config::{Df, Ecn, FragmentWhere, Mss, Ttl};
-use hallmark_datapath::{Config, EventKind, Fate, Mode, Policy, Preservation, Reason, Replay, Sa, Side};
+use hallmark_datapath::{
+    Config, EventKind, Fate, Mode, Policy, Preservation, Reason, Replay, Rule, Sa, Selector, Side,
+};
 use hallmark_wire::ip::{IcmpMessage, Ipv4Header, Ipv4Packet, Ipv6Header, Ipv6Packet, checksum, parse_too_big};
 
 const SENT: Fate = Fate::Out(Side::Wan);
@@ -201,10 +203,12 @@ fn addresses_that_are_not_preserved_are_the_ends_of_the_tunnel() {
         (Preservation::Both, "10.1.0.1", "10.2.0.1"),
     ] {
         let with = Sa { preservation, endpoint: Some(ip("192.0.2.2")), ..sa(0x1000, "aes128-gcm16") };
-        let esp = Member::with(config.clone(), &policy(vec![with.clone()])).send(at(1), &inner);
+        let everything = vec![Rule::permit(1, Selector::ANY_V4)];
+        let policy = Policy { rules: everything, ..policy(vec![with]) };
+        let esp = Member::with(config.clone(), &policy).send(at(1), &inner);
         let header = Ipv4Packet::decode(&esp).expect("whole").header;
         assert_eq!((header.src.to_string().as_str(), header.dst.to_string().as_str()), (src, dst));
-        assert_eq!(Member::with(keep(), &policy(vec![with])).receive(at(1), &esp), inner);
+        assert_eq!(Member::with(keep(), &policy).receive(at(1), &esp), inner);
         if preservation != Preservation::Both {
             let fate = Member::with(keep(), &gcm()).fate(at(1), Side::Wan, &esp);
             assert_eq!(fate, Fate::Dropped(Reason::AddressMismatch));

@@ -408,6 +408,8 @@ macro_rules! gdoi_defects {
                 "Goes back to the sequence number of M4 when M4 comes again.";
             GmIgnorableRefused => "gm_ignorable_refused", "GDOI-PL-029",
                 "Refuses attributes that it has to ignore.";
+            GmDirectionAbsentOneWay => "gm_direction_absent_one_way", "GDOI-PL-055",
+                "Takes an SA without a direction for one that only receives.";
             GmNonceLengthFixed => "gm_nonce_length_fixed", "GDOI-PL-072",
                 "Takes only nonces of 16 octets.";
             GmWholePolicyNeeded => "gm_whole_policy_needed", "GDOI-PULL-060",

@@ -381,6 +381,7 @@ struct TekAttributes {
 
 // REQ GDOI-PL-048 GDOI-PL-049 GDOI-PL-051 GDOI-PL-055 GDOI-NEG-096
 fn read_tek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<TekAttributes, Code> {
+    let one_way = rules.has(Defect::GmDirectionAbsentOneWay);
     let mut read = TekAttributes {
         seconds: None,
         kilobytes: None,
@@ -389,7 +390,7 @@ fn read_tek_attributes(attributes: &Attributes, rules: Rules<'_>) -> Result<TekA
         key_bits: None,
         extended_sequence: false,
         preservation: AddressPreservation::default(),
-        direction: SaDirection::Symmetric,
+        direction: if one_way { SaDirection::ReceiverOnly } else { SaDirection::Symmetric },
     };
     let mut life_type = None;
     let mut seen = Vec::new();

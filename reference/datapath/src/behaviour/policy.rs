@@ -31,6 +31,10 @@ macro_rules! policy_defects {
                 "Does not look at the ports of a rule.";
             SourcePortForDestination => "dp_source_port_for_destination", "POLICY-002",
                 "Compares the source port with the destination ports of a rule.";
+            PortZeroLiteral => "dp_port_zero_literal", "GDOI-PL-045",
+                "Takes port 0 of a rule, which means any, for port 0.";
+            FirstSaForAllFlows => "dp_first_sa_for_all_flows", "REG-012",
+                "Protects the traffic of every rule with the SA of the first.";
             ProtocolIgnored => "dp_protocol_ignored", "POLICY-002",
                 "Does not look at the protocol of a rule.";
             MaskOneBitShort => "dp_mask_one_bit_short", "POLICY-002",
@@ -76,6 +80,8 @@ macro_rules! policy_defects {
                 "Protects what it sends although the policy says to receive only.";
             ReceiveOnlyDropsClear => "dp_receive_only_drops_clear", "DP-022",
                 "Drops clear packets of the permit class although the policy says to receive only.";
+            SaDirectionIgnored => "dp_sa_direction_ignored", "GDOI-PL-054",
+                "Sends and opens under every SA whatever its direction.";
             PassiveDropsClear => "dp_passive_drops_clear", "DP-021",
                 "Drops clear packets of the permit class although it is passive.";
             PassiveSendsClear => "dp_passive_sends_clear", "DP-021",

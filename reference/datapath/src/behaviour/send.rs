@@ -85,6 +85,10 @@ macro_rules! send_defects {
             // the outer header
             OuterSourceOwn => "dp_outer_source_own", "ESP-039",
                 "Sends from its own address instead of the one of the inner packet.";
+            PreservesBothAlways => "dp_preserves_both_always", "GDOI-PL-052",
+                "Repeats both inner addresses outside although the policy preserves one of them only.";
+            MixedVersionsAccepted => "dp_mixed_versions_accepted", "ESP-041",
+                "Uses SAs whose tunnel has an end of another IP version, and puts the inner address in its place.";
             OuterDestinationWrong => "dp_outer_destination_wrong", "ESP-038",
                 "Sends to the neighbour of the inner destination.";
             OuterAddressesSwapped => "dp_outer_addresses_swapped", "ESP-038",
