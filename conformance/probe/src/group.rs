@@ -438,6 +438,21 @@ impl Tek {
         self
     }
 
+    /// Says which inner addresses the outer header repeats (RFC 6407 §5.5.1.1.1): 1 none, 2 the source, 3 the
+    /// destination, 4 both.
+    #[must_use]
+    pub fn preservation(mut self, value: u16) -> Self {
+        self.attributes.0.push(Attribute::basic(tek_attr::ADDRESS_PRESERVATION, value));
+        self
+    }
+
+    /// Says what members use it for (RFC 6407 §5.5.1.1.2): 1 sending, 2 receiving, 3 both.
+    #[must_use]
+    pub fn direction(mut self, value: u16) -> Self {
+        self.attributes.0.push(Attribute::basic(tek_attr::SA_DIRECTION, value));
+        self
+    }
+
     /// Tells whether it needs sender ids.
     #[must_use]
     pub const fn is_counter_mode(&self) -> bool {

@@ -50,6 +50,7 @@ mod ks_push;
 
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[
+    gm_data::attributes::CASES,
     gm_data::counter::CASES,
     gm_data::counters::CASES,
     gm_data::cutting::CASES,

@@ -1,5 +1,6 @@
 //! Traffic through a group member under test.
 
+pub(crate) mod attributes;
 pub(crate) mod counter;
 pub(crate) mod counters;
 pub(crate) mod cutting;

@@ -183,8 +183,13 @@ pub(super) fn datagram(src: IpAddr, dst: IpAddr) -> Clear {
 
 /// Permits IPv4 as the standard policy does, and 2001:db8:1::/48 to 2001:db8:2::/48 and back.
 pub(super) fn both_versions() -> Vec<Entry> {
-    let prefix = |third: u16| (IpAddr::from([0x2001, 0xdb8, third, 0, 0, 0, 0, 0]), 48);
     let mut flows = both_ways(&Entry::standard());
-    flows.extend(both_ways(&Entry::between(prefix(1), prefix(2))));
+    flows.extend(sites6());
     flows
+}
+
+/// Permits 2001:db8:1::/48 to 2001:db8:2::/48 and back.
+pub(super) fn sites6() -> Vec<Entry> {
+    let prefix = |third: u16| (IpAddr::from([0x2001, 0xdb8, third, 0, 0, 0, 0, 0]), 48);
+    both_ways(&Entry::between(prefix(1), prefix(2)))
 }
