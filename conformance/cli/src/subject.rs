@@ -7,7 +7,7 @@ use hallmark_control::{EventKind, KeyServer};
 use hallmark_core::{Datagram, Instant, Now, Rng};
 use hallmark_datapath as plane;
 use hallmark_node::config::{Source, gm_from_toml, ks_from_toml};
-use hallmark_node::{Member, Told, command};
+use hallmark_node::{Hosted, Member, Told};
 use hallmark_probe::world::{Role, Side};
 use hallmark_runner::{LabSubject, LabSubjects};
 
@@ -66,86 +66,7 @@ struct Subject<M> {
     ended: bool,
 }
 
-/// What a subject needs of a machine, whichever role it has.
-trait Machine: Send {
-    fn handle_datagram(&mut self, now: Now, datagram: &Datagram);
-    fn handle_timeout(&mut self, now: Now);
-    fn poll_transmit(&mut self) -> Option<Datagram>;
-    fn poll_event(&mut self) -> Option<Told>;
-    fn poll_timeout(&self) -> Option<Instant>;
-    fn command(&mut self, now: Now, request: &str) -> command::Answer;
-
-    /// Takes a packet at a data port; a machine without any does nothing with it.
-    fn handle_packet(&mut self, now: Now, side: plane::Side, packet: &[u8]) {
-        let _ = (now, side, packet);
-    }
-
-    fn poll_packet(&mut self) -> Option<(plane::Side, Vec<u8>)> {
-        None
-    }
-}
-
-impl Machine for KeyServer {
-    fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
-        Self::handle_datagram(self, now, datagram);
-    }
-
-    fn handle_timeout(&mut self, now: Now) {
-        Self::handle_timeout(self, now);
-    }
-
-    fn poll_transmit(&mut self) -> Option<Datagram> {
-        Self::poll_transmit(self)
-    }
-
-    fn poll_event(&mut self) -> Option<Told> {
-        Self::poll_event(self).map(Told::Control)
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        Self::poll_timeout(self)
-    }
-
-    fn command(&mut self, now: Now, request: &str) -> command::Answer {
-        command::ks(self, now, request)
-    }
-}
-
-impl Machine for Member {
-    fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
-        Self::handle_datagram(self, now, datagram);
-    }
-
-    fn handle_timeout(&mut self, now: Now) {
-        Self::handle_timeout(self, now);
-    }
-
-    fn poll_transmit(&mut self) -> Option<Datagram> {
-        Self::poll_transmit(self)
-    }
-
-    fn poll_event(&mut self) -> Option<Told> {
-        Self::poll_event(self)
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        Self::poll_timeout(self)
-    }
-
-    fn command(&mut self, now: Now, request: &str) -> command::Answer {
-        command::gm(self, now, request)
-    }
-
-    fn handle_packet(&mut self, now: Now, side: plane::Side, packet: &[u8]) {
-        Self::handle_packet(self, now, side, packet);
-    }
-
-    fn poll_packet(&mut self) -> Option<(plane::Side, Vec<u8>)> {
-        Self::poll_packet(self)
-    }
-}
-
-impl<M: Machine> Subject<M> {
+impl<M: Hosted + Send> Subject<M> {
     fn new(machine: M) -> Self {
         let mut subject = Self { machine, log: VecDeque::new(), groups: BTreeSet::new(), ended: false };
         subject.take_events();
@@ -153,7 +74,7 @@ impl<M: Machine> Subject<M> {
     }
 
     fn take_events(&mut self) {
-        while let Some(event) = self.machine.poll_event() {
+        while let Some(event) = self.machine.poll_event().map(Into::<Told>::into) {
             match event.control() {
                 Some(EventKind::MulticastJoin { group_address, .. }) => {
                     self.groups.insert(*group_address);
@@ -168,7 +89,7 @@ impl<M: Machine> Subject<M> {
     }
 }
 
-impl<M: Machine> LabSubject for Subject<M> {
+impl<M: Hosted + Send> LabSubject for Subject<M> {
     fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
         if !self.ended {
             self.machine.handle_datagram(now, datagram);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hallmark_control::status::{CommonStatus, Phase1Status};
-use hallmark_control::{EventKind, GroupMember, KeyServer};
-use hallmark_core::{Datagram, Instant, Now};
+use hallmark_control::{Event, GroupMember, KeyServer, Machine};
+use hallmark_core::{Datagram, Now};
 use hallmark_wire::isakmp::Header;
 
 use crate::session::at;
@@ -12,40 +12,15 @@ use crate::session::at;
 /// Calls of `handle_timeout` that one input may cause.
 const TIMEOUTS: u32 = 3_000;
 
-/// Is a machine under test.
-pub(crate) trait Machine {
-    fn datagram(&mut self, now: Now, datagram: &Datagram);
-    fn timeout(&mut self, now: Now);
-    fn next(&self) -> Option<Instant>;
-    fn transmit(&mut self) -> Option<Datagram>;
-    fn event(&mut self) -> Option<EventKind>;
+/// Is a machine under test, whose status is looked at.
+pub(crate) trait Shown: Machine<Event = Event> {
     /// Checks the status and gives what both roles have.
-    fn status(&self, now: Now) -> CommonStatus;
+    fn shown(&self, now: Now) -> CommonStatus;
 }
 
-impl Machine for KeyServer {
-    fn datagram(&mut self, now: Now, datagram: &Datagram) {
-        self.handle_datagram(now, datagram);
-    }
-
-    fn timeout(&mut self, now: Now) {
-        self.handle_timeout(now);
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.poll_timeout()
-    }
-
-    fn transmit(&mut self) -> Option<Datagram> {
-        self.poll_transmit()
-    }
-
-    fn event(&mut self) -> Option<EventKind> {
-        self.poll_event().map(|event| event.kind)
-    }
-
-    fn status(&self, now: Now) -> CommonStatus {
-        let status = Self::status(self, now);
+impl Shown for KeyServer {
+    fn shown(&self, now: Now) -> CommonStatus {
+        let status = self.status(now);
         serde_json::to_string(&status).expect("the status can be shown");
         for group in &status.groups {
             let members = limit(&status.common, "members");
@@ -58,29 +33,9 @@ impl Machine for KeyServer {
     }
 }
 
-impl Machine for GroupMember {
-    fn datagram(&mut self, now: Now, datagram: &Datagram) {
-        self.handle_datagram(now, datagram);
-    }
-
-    fn timeout(&mut self, now: Now) {
-        self.handle_timeout(now);
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.poll_timeout()
-    }
-
-    fn transmit(&mut self) -> Option<Datagram> {
-        self.poll_transmit()
-    }
-
-    fn event(&mut self) -> Option<EventKind> {
-        self.poll_event().map(|event| event.kind)
-    }
-
-    fn status(&self, now: Now) -> CommonStatus {
-        let status = Self::status(self, now);
+impl Shown for GroupMember {
+    fn shown(&self, now: Now) -> CommonStatus {
+        let status = self.status(now);
         serde_json::to_string(&status).expect("the status can be shown");
         let teks = limit(&status.common, "teks");
         assert!(status.sas.len() <= teks, "{} SAs, {teks} are allowed", status.sas.len());
@@ -99,28 +54,28 @@ pub(crate) struct Watched<M> {
     timeouts: u32,
 }
 
-impl<M: Machine> Watched<M> {
+impl<M: Shown> Watched<M> {
     pub(crate) const fn new(machine: M, now: Now) -> Self {
         Self { machine, now, timeouts: 0 }
     }
 
     /// Hands in a datagram; gives how many datagrams came out.
     pub(crate) fn datagram(&mut self, datagram: &Datagram) -> usize {
-        self.machine.datagram(self.now, datagram);
+        self.machine.handle_datagram(self.now, datagram);
         self.drain()
     }
 
     /// Lets time pass, with every timeout at its time.
     pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.now.mono + duration;
-        while let Some(next) = self.machine.next().filter(|next| *next <= end) {
+        while let Some(next) = self.machine.poll_timeout().filter(|next| *next <= end) {
             self.timeouts += 1;
             if self.timeouts > TIMEOUTS {
                 break;
             }
             self.now = at(self.now.mono.max(next));
-            self.machine.timeout(self.now);
-            let next = self.machine.next();
+            self.machine.handle_timeout(self.now);
+            let next = self.machine.poll_timeout();
             assert!(next.is_none_or(|next| next > self.now.mono), "the machine spins at {:?}", self.now.mono);
             self.drain();
         }
@@ -129,19 +84,19 @@ impl<M: Machine> Watched<M> {
 
     /// Takes all output, and holds it and the status against the limits.
     pub(crate) fn drain(&mut self) -> usize {
-        let status = self.machine.status(self.now);
+        let status = self.machine.shown(self.now);
         let queue = limit(&status, "output_queue");
         let mut sent = 0;
-        while let Some(datagram) = self.machine.transmit() {
+        while let Some(datagram) = self.machine.poll_transmit() {
             sent += 1;
             assert!(sent <= queue, "more than {queue} datagrams at once");
             well_formed(&datagram);
         }
         let mut events = 0;
-        while let Some(event) = self.machine.event() {
+        while let Some(event) = self.machine.poll_event() {
             events += 1;
             assert!(events <= queue, "more than {queue} events at once");
-            let _ = (event.code(), event.level());
+            let _ = (event.kind.code(), event.kind.level());
         }
         let Phase1Status { half_open, established, in_reassembly } = status.phase1;
         assert!(half_open <= limit(&status, "half_open"), "{half_open} half-open exchanges");

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hallmark_control::{GmCommand, GroupMember, KeyServer, KsCommand};
+use hallmark_control::{GmCommand, GroupMember, KeyServer, KsCommand, Machine as _};
 use hallmark_core::{Datagram, Instant};
 use hallmark_wire::isakmp::{Flags, Fragment, Header, Identification, PayloadType, payload_octets};
 
 use crate::edit::edited;
 use crate::input::Input;
-use crate::invariants::{Machine, Watched};
+use crate::invariants::{Shown, Watched};
 use crate::sealed::Sealer;
 use crate::session::{GROUP, at, command_before, group_member, key_server, session, start};
 
@@ -114,7 +114,7 @@ fn member_at(steps: usize) -> Watched<GroupMember> {
 }
 
 /// A datagram of the session with changes.
-fn changed<M: Machine>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)], input: &mut Input<'_>) -> usize {
+fn changed<M: Shown>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)], input: &mut Input<'_>) -> usize {
     let mut datagram = recorded[input.below(recorded.len())].1.clone();
     datagram.payload = edited(&datagram.payload, input);
     if input.u8() & 1 != 0 {
@@ -124,7 +124,7 @@ fn changed<M: Machine>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)
 }
 
 /// Octets of the input from one of four addresses.
-fn raw<M: Machine>(watched: &mut Watched<M>, to: SocketAddr, input: &mut Input<'_>) -> usize {
+fn raw<M: Shown>(watched: &mut Watched<M>, to: SocketAddr, input: &mut Input<'_>) -> usize {
     let choice = input.u8();
     let port = if choice & 4 == 0 { 848 } else { 4500 };
     let mut payload = input.counted().to_vec();
@@ -139,7 +139,7 @@ fn raw<M: Machine>(watched: &mut Watched<M>, to: SocketAddr, input: &mut Input<'
 }
 
 /// A datagram of the session with other cookies, many times over, from many ports.
-fn again_from_elsewhere<M: Machine>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)], input: &mut Input<'_>) {
+fn again_from_elsewhere<M: Shown>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)], input: &mut Input<'_>) {
     let template = &recorded[input.below(recorded.len())].1;
     let (times, choice) = (input.u8() % 32, input.u8());
     for n in 0..times {
@@ -155,14 +155,14 @@ fn again_from_elsewhere<M: Machine>(watched: &mut Watched<M>, recorded: &[(Insta
     }
 }
 
-fn seal<M: Machine>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)], payload: Vec<u8>) {
+fn seal<M: Shown>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)], payload: Vec<u8>) {
     let mut datagram = recorded[0].1.clone();
     datagram.payload = payload;
     watched.datagram(&datagram);
 }
 
 /// A datagram of the session as IKE fragments, in the order and with the numbers that the input says.
-fn in_pieces<M: Machine>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)], input: &mut Input<'_>) {
+fn in_pieces<M: Shown>(watched: &mut Watched<M>, recorded: &[(Instant, Datagram)], input: &mut Input<'_>) {
     let template = &recorded[input.below(recorded.len())].1;
     let Ok(mut header) = Header::decode(&template.payload) else { return };
     header.next = PayloadType::FRAGMENT;
@@ -188,7 +188,7 @@ fn in_pieces<M: Machine>(watched: &mut Watched<M>, recorded: &[(Instant, Datagra
     }
 }
 
-fn pass<M: Machine>(watched: &mut Watched<M>, input: &mut Input<'_>) {
+fn pass<M: Shown>(watched: &mut Watched<M>, input: &mut Input<'_>) {
     let amount = u64::from(input.u8());
     watched.pass(match input.u8() % 4 {
         0 => Duration::from_millis(amount * 4),

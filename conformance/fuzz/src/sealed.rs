@@ -290,6 +290,8 @@ fn with_header(mut header: Header, body: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use hallmark_control::Machine as _;
+
     use super::*;
     use crate::session::{at, group_member, key_server, rekey_at, start};
 

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use hallmark_control::{Event, EventKind, GroupMember, KeyServer, KsCommand};
+use hallmark_control::{Event, EventKind, GroupMember, KeyServer, KsCommand, Machine};
 use hallmark_core::{Datagram, Instant, Now, Rng, UnixTime};
 use hallmark_crypto::SigningKey;
 use hallmark_node::config::{Source, gm_from_toml, ks_from_toml};

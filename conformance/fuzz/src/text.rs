@@ -3,7 +3,7 @@
 use hallmark_catalogue::CaseInfo;
 use hallmark_catalogue::filter::{Context, Filter};
 use hallmark_catalogue::waiver::Waivers;
-use hallmark_control::{GroupMember, KeyServer};
+use hallmark_control::{GroupMember, KeyServer, Machine as _};
 use hallmark_core::{Instant, Now, Rng, UnixTime};
 use hallmark_node::config::{Source, gm_from_toml, group_from_toml, ks_from_toml};
 use jiff::civil::Date;

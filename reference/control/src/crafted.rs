@@ -17,7 +17,7 @@ use crate::config::{
 use crate::event::EventKind;
 use crate::ike::{IkeConfig, PeerRule, SaId};
 use crate::pull::{PullHash, with_hash};
-use crate::{GmConfig, GroupMember, KeyServer, KsConfig};
+use crate::{GmConfig, GroupMember, KeyServer, KsConfig, Machine};
 
 const GROUP: u32 = 7;
 const NOW: Now = Now::new(Instant::from_secs(1), UnixTime::from_secs(1_800_000_000));

@@ -25,6 +25,7 @@ use crate::config::{Compat, ConfigError, GmConfig};
 use crate::event::{Event, EventKind, Kept};
 use crate::ike::{IkeEndpoint, IkeEvent, IkeInput, Path, SaId};
 use crate::key_server::{translate, with_compat};
+use crate::machine::Machine;
 use crate::sadb::Sadb;
 use crate::status::GmStatus;
 use crate::timers::Timers;
@@ -176,52 +177,6 @@ impl GroupMember {
         })
     }
 
-    /// Takes a datagram that arrived.
-    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
-        // A faulty member loses what arrives in pieces.
-        if self.deaf || (self.behaviour.has(Defect::FragReasm) && datagram.payload.len() > 1_472) {
-            return self.reject(now, Some(datagram.src), code::DEAF, "", Kept::StateKept);
-        }
-        self.deaf |= datagram.payload.len() > 20_000 && self.behaviour.has(Defect::GmDeafAfterLargePush);
-        match self.ike.handle_datagram(now, datagram) {
-            IkeInput::Consumed => {}
-            IkeInput::Exchange(message) => self.pull_message(now, &message),
-            IkeInput::Unbound(message) => match message.header.exchange {
-                ExchangeType::PUSH => self.push_message(now, &message),
-                _ if self.behaviour.has(Defect::GmExchangeTypeIgnored) => self.push_message(now, &message),
-                _ if self.behaviour.has(Defect::GmAnswersAcks) => self.ike.send_on(message.path, message.message),
-                // REQ GDOI-NEG-194
-                _ => self.reject(now, Some(datagram.src), code::ACK_ROLE, "", Kept::StateKept),
-            },
-        }
-        self.drain_ike(now);
-    }
-
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Now) {
-        self.ike.handle_timeout(now);
-        self.drain_ike(now);
-        if self.deaf {
-            // A machine that hangs keeps no timer, but it must not keep its caller busy either.
-            while self.timers.pop_due(now.mono).is_some() {}
-            return;
-        }
-        while let Some(timer) = self.timers.pop_due(now.mono) {
-            match timer {
-                Timer::Register => self.register_due(now),
-                Timer::Pull => self.pull_timeout(now),
-                Timer::Expiry => self.expire(now),
-                Timer::Recovery => self.recovery_due(now),
-                Timer::Ack(number) => {
-                    if let Some((path, message)) = self.held_acks.remove(&number) {
-                        self.ike.send_on(path, &message);
-                    }
-                }
-            }
-        }
-        self.drain_ike(now);
-    }
-
     /// Does what an operator asks for.
     pub fn handle_command(&mut self, now: Now, command: GmCommand) {
         match command {
@@ -244,22 +199,6 @@ impl GroupMember {
             }
         }
         self.drain_ike(now);
-    }
-
-    /// Gives the next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Datagram> {
-        self.ike.poll_transmit()
-    }
-
-    /// Gives the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// Gives the time at which [`Self::handle_timeout`] wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.ike.poll_timeout(), self.timers.next()].into_iter().flatten().min()
     }
 
     /// Shows the member.
@@ -350,6 +289,66 @@ impl GroupMember {
     ) {
         *self.rejections.entry(code.as_str()).or_insert(0) += 1;
         self.event(now, peer, EventKind::Rejected { code, detail: detail.into(), effect });
+    }
+}
+
+impl Machine for GroupMember {
+    type Event = Event;
+
+    fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
+        // A faulty member loses what arrives in pieces.
+        if self.deaf || (self.behaviour.has(Defect::FragReasm) && datagram.payload.len() > 1_472) {
+            return self.reject(now, Some(datagram.src), code::DEAF, "", Kept::StateKept);
+        }
+        self.deaf |= datagram.payload.len() > 20_000 && self.behaviour.has(Defect::GmDeafAfterLargePush);
+        match self.ike.handle_datagram(now, datagram) {
+            IkeInput::Consumed => {}
+            IkeInput::Exchange(message) => self.pull_message(now, &message),
+            IkeInput::Unbound(message) => match message.header.exchange {
+                ExchangeType::PUSH => self.push_message(now, &message),
+                _ if self.behaviour.has(Defect::GmExchangeTypeIgnored) => self.push_message(now, &message),
+                _ if self.behaviour.has(Defect::GmAnswersAcks) => self.ike.send_on(message.path, message.message),
+                // REQ GDOI-NEG-194
+                _ => self.reject(now, Some(datagram.src), code::ACK_ROLE, "", Kept::StateKept),
+            },
+        }
+        self.drain_ike(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.ike.handle_timeout(now);
+        self.drain_ike(now);
+        if self.deaf {
+            // A machine that hangs keeps no timer, but it must not keep its caller busy either.
+            while self.timers.pop_due(now.mono).is_some() {}
+            return;
+        }
+        while let Some(timer) = self.timers.pop_due(now.mono) {
+            match timer {
+                Timer::Register => self.register_due(now),
+                Timer::Pull => self.pull_timeout(now),
+                Timer::Expiry => self.expire(now),
+                Timer::Recovery => self.recovery_due(now),
+                Timer::Ack(number) => {
+                    if let Some((path, message)) = self.held_acks.remove(&number) {
+                        self.ike.send_on(path, &message);
+                    }
+                }
+            }
+        }
+        self.drain_ike(now);
+    }
+
+    fn poll_transmit(&mut self) -> Option<Datagram> {
+        self.ike.poll_transmit()
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        [self.ike.poll_timeout(), self.timers.next()].into_iter().flatten().min()
     }
 }
 

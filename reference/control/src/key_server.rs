@@ -21,6 +21,7 @@ use crate::code;
 use crate::config::{Compat, ConfigError, GroupConfig, KsConfig, PeerConfig};
 use crate::event::{Event, EventKind, Kept};
 use crate::ike::{IkeEndpoint, IkeEvent, IkeInput, SaId, UnboundMessage};
+use crate::machine::Machine;
 use crate::status::KsStatus;
 use crate::timers::Timers;
 
@@ -216,34 +217,6 @@ impl KeyServer {
         Ok(server)
     }
 
-    /// Takes a datagram that arrived.
-    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
-        if self.deaf {
-            return self.reject(now, Some(datagram.src), code::DEAF, "", Kept::StateKept);
-        }
-        match self.ike.handle_datagram(now, datagram) {
-            IkeInput::Consumed => {}
-            IkeInput::Exchange(message) => self.pull_message(now, &message),
-            IkeInput::Unbound(message) => self.unbound_message(now, &message, datagram),
-        }
-        self.drain_ike(now);
-    }
-
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Now) {
-        self.ike.handle_timeout(now);
-        self.drain_ike(now);
-        while let Some(timer) = self.timers.pop_due(now.mono) {
-            match timer {
-                Timer::Pull(sa, message_id) => self.pull_timeout(now, sa, message_id),
-                Timer::Kek(group) => self.kek_due(now, group),
-                Timer::Tek(group) => self.teks_due(now, group),
-                Timer::Clean(group) => self.clean_group(now.mono, group),
-                Timer::Job(job) => self.job_due(now, job),
-            }
-        }
-    }
-
     /// Does what an operator asks for.
     ///
     /// # Errors
@@ -253,22 +226,6 @@ impl KeyServer {
         let reply = self.command(now, command);
         self.drain_ike(now);
         reply
-    }
-
-    /// Gives the next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Datagram> {
-        self.ike.poll_transmit()
-    }
-
-    /// Gives the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// Gives the time at which [`Self::handle_timeout`] wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.ike.poll_timeout(), self.timers.next()].into_iter().flatten().min()
     }
 
     /// Shows the server.
@@ -347,6 +304,48 @@ impl KeyServer {
     const fn new_member_id(&mut self) -> MemberId {
         self.next_member += 1;
         MemberId(self.next_member)
+    }
+}
+
+impl Machine for KeyServer {
+    type Event = Event;
+
+    fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
+        if self.deaf {
+            return self.reject(now, Some(datagram.src), code::DEAF, "", Kept::StateKept);
+        }
+        match self.ike.handle_datagram(now, datagram) {
+            IkeInput::Consumed => {}
+            IkeInput::Exchange(message) => self.pull_message(now, &message),
+            IkeInput::Unbound(message) => self.unbound_message(now, &message, datagram),
+        }
+        self.drain_ike(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.ike.handle_timeout(now);
+        self.drain_ike(now);
+        while let Some(timer) = self.timers.pop_due(now.mono) {
+            match timer {
+                Timer::Pull(sa, message_id) => self.pull_timeout(now, sa, message_id),
+                Timer::Kek(group) => self.kek_due(now, group),
+                Timer::Tek(group) => self.teks_due(now, group),
+                Timer::Clean(group) => self.clean_group(now.mono, group),
+                Timer::Job(job) => self.job_due(now, job),
+            }
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Datagram> {
+        self.ike.poll_transmit()
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        [self.ike.poll_timeout(), self.timers.next()].into_iter().flatten().min()
     }
 }
 

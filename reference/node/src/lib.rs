@@ -17,13 +17,14 @@ pub mod client;
 pub mod command;
 pub mod config;
 mod console;
+mod hosted;
 pub mod log;
-mod machine;
 pub mod member;
 pub mod plane;
 pub mod process;
 mod told;
 
+pub use hosted::Hosted;
 pub use member::Member;
 pub use process::{NodeError, RunOptions, run_gm, run_ks};
 pub use told::Told;

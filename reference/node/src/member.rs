@@ -8,13 +8,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hallmark_control::{GmCommand, GmConfig, GroupMember};
+use hallmark_control::{GmCommand, GmConfig, GroupMember, Machine};
 use hallmark_core::{Datagram, Instant, Now, Rng, UnixTime};
 use hallmark_datapath::{Batch, Config, Datapath, Event as PlaneEvent, EventKind as PlaneEventKind, Fate, Pool, Side};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::command;
 use crate::config::{DataSetup, Setup};
+use crate::hosted::Hosted;
 use crate::plane::{DataEvent, PlaneCommand, PlaneUpdate, PolicyFeed, RemoteEvent, RemotePlane, configured, earlier};
 use crate::told::Told;
 
@@ -120,42 +122,6 @@ impl Member {
         member
     }
 
-    /// Takes a datagram of the control plane that arrived.
-    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
-        let now = self.stepped(now);
-        self.control.handle_datagram(now, datagram);
-        self.follow(now);
-    }
-
-    /// Takes an IP packet that arrived at a port.
-    pub fn handle_packet(&mut self, now: Now, side: Side, packet: &[u8]) {
-        let now = self.stepped(now);
-        let Plane::Inside(inside) = &mut self.plane else { return };
-        inside.handle(now, side, packet);
-        self.listen(now);
-        self.follow(now);
-    }
-
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Now) {
-        let now = self.stepped(now);
-        self.control.handle_timeout(now);
-        if let Plane::Inside(inside) = &mut self.plane
-            && inside.datapath.poll_timeout().is_some_and(|due| due <= now.mono)
-        {
-            inside.datapath.handle_timeout(now, &mut inside.pool);
-        }
-        self.listen(now);
-        self.follow(now);
-    }
-
-    /// Takes what a data plane elsewhere has to tell.
-    pub fn attend(&mut self, now: Now) {
-        let now = self.stepped(now);
-        self.listen(now);
-        self.follow(now);
-    }
-
     /// Does what an operator asks for.
     pub fn handle_command(&mut self, now: Now, command: GmCommand) {
         let now = self.stepped(now);
@@ -189,34 +155,6 @@ impl Member {
             remote.update(&PlaneUpdate::WallStep(self.wall_step));
         }
         Ok(())
-    }
-
-    /// Gives the next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Datagram> {
-        self.control.poll_transmit()
-    }
-
-    /// Gives the next packet to send, with the port that it leaves through.
-    pub fn poll_packet(&mut self) -> Option<(Side, Vec<u8>)> {
-        match &mut self.plane {
-            Plane::Inside(inside) => inside.outbox.pop_front(),
-            Plane::None | Plane::Elsewhere(_) => None,
-        }
-    }
-
-    /// Gives the next event.
-    pub fn poll_event(&mut self) -> Option<Told> {
-        self.control.poll_event().map(Told::Control).or_else(|| self.told.pop_front())
-    }
-
-    /// Tells when [`Member::handle_timeout`] is wanted.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let plane = match &self.plane {
-            Plane::Inside(inside) => inside.datapath.poll_timeout(),
-            Plane::None | Plane::Elsewhere(_) => None,
-        };
-        earlier(self.control.poll_timeout(), plane)
     }
 
     /// Shows the member: the control plane, and the data plane under `data`.
@@ -260,15 +198,6 @@ impl Member {
     #[must_use]
     pub const fn has_plane(&self) -> bool {
         !matches!(self.plane, Plane::None)
-    }
-
-    /// Gives what is notified when [`Member::attend`] is wanted: only a data plane elsewhere wants it.
-    #[must_use]
-    pub fn ready(&self) -> Option<Arc<Notify>> {
-        match &self.plane {
-            Plane::Elsewhere(remote) => Some(remote.ready()),
-            Plane::None | Plane::Inside(_) => None,
-        }
     }
 
     /// Counts events of the data plane that nobody took in time.
@@ -338,6 +267,84 @@ impl Member {
             self.lost += 1;
         }
         self.told.push_back(told);
+    }
+}
+
+impl Machine for Member {
+    type Event = Told;
+
+    fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
+        let now = self.stepped(now);
+        self.control.handle_datagram(now, datagram);
+        self.follow(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        let now = self.stepped(now);
+        self.control.handle_timeout(now);
+        if let Plane::Inside(inside) = &mut self.plane
+            && inside.datapath.poll_timeout().is_some_and(|due| due <= now.mono)
+        {
+            inside.datapath.handle_timeout(now, &mut inside.pool);
+        }
+        self.listen(now);
+        self.follow(now);
+    }
+
+    fn poll_transmit(&mut self) -> Option<Datagram> {
+        self.control.poll_transmit()
+    }
+
+    fn poll_event(&mut self) -> Option<Told> {
+        self.control.poll_event().map(Told::Control).or_else(|| self.told.pop_front())
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let plane = match &self.plane {
+            Plane::Inside(inside) => inside.datapath.poll_timeout(),
+            Plane::None | Plane::Elsewhere(_) => None,
+        };
+        earlier(self.control.poll_timeout(), plane)
+    }
+}
+
+impl Hosted for Member {
+    const ROLE: &'static str = "gm";
+
+    fn command(&mut self, now: Now, request: &str) -> command::Answer {
+        command::gm(self, now, request)
+    }
+
+    fn farewell(&mut self, now: Now) {
+        self.handle_command(now, GmCommand::Shutdown);
+    }
+
+    fn ready(&self) -> Option<Arc<Notify>> {
+        match &self.plane {
+            Plane::Elsewhere(remote) => Some(remote.ready()),
+            Plane::None | Plane::Inside(_) => None,
+        }
+    }
+
+    fn attend(&mut self, now: Now) {
+        let now = self.stepped(now);
+        self.listen(now);
+        self.follow(now);
+    }
+
+    fn handle_packet(&mut self, now: Now, side: Side, packet: &[u8]) {
+        let now = self.stepped(now);
+        let Plane::Inside(inside) = &mut self.plane else { return };
+        inside.handle(now, side, packet);
+        self.listen(now);
+        self.follow(now);
+    }
+
+    fn poll_packet(&mut self) -> Option<(Side, Vec<u8>)> {
+        match &mut self.plane {
+            Plane::Inside(inside) => inside.outbox.pop_front(),
+            Plane::None | Plane::Elsewhere(_) => None,
+        }
     }
 }
 

@@ -17,10 +17,11 @@ use tokio::sync::{Notify, oneshot};
 use crate::bridge::{Bridge, BridgeError};
 use crate::config::{self, ConfigError, ProcessConfig, Setup};
 use crate::console::{Console, Request};
+use crate::hosted::Hosted;
 use crate::log::{self, Level, Log};
-use crate::machine::Machine;
 use crate::member::Member;
 use crate::plane::configured;
+use crate::told::Told;
 
 /// Datagrams that are taken in before the loop looks at anything else.
 const BATCH: usize = 64;
@@ -124,7 +125,7 @@ impl Bound {
     }
 }
 
-fn run<M: Machine>(
+fn run<M: Hosted>(
     config: &ProcessConfig,
     options: &RunOptions,
     build: impl FnOnce(Rng, Clock, &Bound) -> Result<M, NodeError>,
@@ -176,7 +177,7 @@ struct Node<M> {
     stuck: Option<Instant>,
 }
 
-async fn serve<M: Machine>(
+async fn serve<M: Hosted>(
     mut node: Node<M>,
     mut ports: AsyncFd<PortSet>,
     mut console: Option<Console>,
@@ -220,7 +221,7 @@ async fn serve<M: Machine>(
     }
 }
 
-impl<M: Machine> Node<M> {
+impl<M: Hosted> Node<M> {
     /// Takes in a batch of datagrams; says whether there are no more for now.
     fn take_in(&mut self, ports: &mut PortSet) -> bool {
         for _ in 0..BATCH {
@@ -247,7 +248,7 @@ impl<M: Machine> Node<M> {
                 self.log.message(self.clock.now(), Level::Warn, &error.to_string());
             }
         }
-        while let Some(event) = self.machine.poll_event() {
+        while let Some(event) = self.machine.poll_event().map(Into::<Told>::into) {
             if let Some(kind) = event.control() {
                 self.follow(kind, ports);
             }
@@ -333,7 +334,7 @@ impl<M: Machine> Node<M> {
 }
 
 /// Tells a supervisor that every port is open, as one line of JSON on standard output.
-fn announce<M: Machine>(ports: &PortSet, config: &ProcessConfig) {
+fn announce<M: Hosted>(ports: &PortSet, config: &ProcessConfig) {
     let line = json!({
         "ready": true,
         "role": M::ROLE,

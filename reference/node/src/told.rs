@@ -43,6 +43,12 @@ impl Told {
     }
 }
 
+impl From<Event> for Told {
+    fn from(event: Event) -> Self {
+        Self::Control(event)
+    }
+}
+
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,7 +9,7 @@ use hallmark_control::config::{
 };
 use hallmark_control::ike::{IkeConfig, PeerRule};
 use hallmark_control::{
-    Event, EventKind, GmCommand, GmConfig, GmStatus, GroupMember, KeyServer, KsCommand, KsConfig, KsStatus,
+    Event, EventKind, GmCommand, GmConfig, GmStatus, GroupMember, KeyServer, KsCommand, KsConfig, KsStatus, Machine,
 };
 use hallmark_core::{Datagram, Duration, Instant, Limits, Now, Rng, UnixTime};
 use hallmark_crypto::{Secret, SigningKey};

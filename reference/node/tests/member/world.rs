@@ -3,11 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hallmark_control::KeyServer;
+use hallmark_control::{KeyServer, Machine};
 use hallmark_core::{Datagram, Duration, Instant, Now, Rng, UnixTime};
 use hallmark_datapath::Side;
 use hallmark_node::config::{Source, gm_from_toml, ks_from_toml};
-use hallmark_node::{Member, command};
+use hallmark_node::{Hosted, Member, command};
 use hallmark_wire::ip::{Ipv4Header, Ipv4Packet, udp_packet};
 use serde_json::Value;
 
