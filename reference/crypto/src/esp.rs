@@ -32,7 +32,19 @@ use mac::KeyedMac;
 /// Holds the keys of one SA, expanded once; shared by all workers. Wiped when dropped, never printed.
 pub struct EspKey {
     transform: Transform,
+    sizes: Sizes,
     engine: Box<Engine>,
+}
+
+/// What the lengths of packets are checked against, worked out once for all packets.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Octets in front of the payload, SPI, sequence number and IV.
+    header_len: usize,
+    icv_len: usize,
+    /// A block of the cipher, and what payload and trailer are a multiple of, each less one.
+    block_mask: usize,
+    align_mask: usize,
 }
 
 /// Is one packet of a burst.
@@ -86,7 +98,7 @@ impl EspKey {
                 mac: transform.mac.and_then(|mac| KeyedMac::new(mac, integrity_key)),
             },
         };
-        Ok(Self { transform, engine: Box::new(engine) })
+        Ok(Self { transform, sizes: Sizes::of(transform), engine: Box::new(engine) })
     }
 
     /// Gives the transform.
@@ -113,8 +125,8 @@ impl EspKey {
     /// # Errors
     /// [`EspError::TooShort`] when header and ICV do not fit, [`EspError::BadAlignment`] when CBC has no whole blocks.
     pub fn seal(&self, esp: &mut [u8], esn_high: Option<u32>) -> Result<(), EspError> {
-        self.check_seal(esp.len())?;
-        let end = esp.len() - self.transform.icv_len();
+        self.sizes.check_seal(esp.len())?;
+        let end = esp.len() - self.sizes.icv_len;
         match &*self.engine {
             Engine::Separate { cipher, mac } => {
                 let (packet, icv) = esp.split_at_mut(end);
@@ -141,8 +153,10 @@ impl EspKey {
     /// [`EspError::TooShort`] and [`EspError::BadAlignment`] before any cryptography, [`EspError::BadIcv`] after it;
     /// the octets are unspecified then.
     pub fn open<'a>(&self, esp: &'a mut [u8], esn_high: Option<u32>) -> Result<&'a mut [u8], EspError> {
-        self.transform.check_len(esp.len())?;
-        let (header_len, icv_len) = (self.transform.header_len(), self.transform.icv_len());
+        if !self.sizes.may_open(esp.len()) {
+            return self.transform.check_len(esp.len()).and(Err(EspError::Unsupported));
+        }
+        let Sizes { header_len, icv_len, .. } = self.sizes;
         let end = esp.len() - icv_len;
         let genuine = match &*self.engine {
             Engine::Separate { cipher, mac } => {
@@ -177,14 +191,45 @@ impl EspKey {
             }
             Engine::Batch(batch) => {
                 for job in &mut *packets {
-                    job.ok = self.check_seal(job.esp.len()).is_ok();
+                    job.ok = self.sizes.check_seal(job.esp.len()).is_ok();
                 }
                 batch.seal_batch(packets);
             }
         }
     }
 
-    /// Opens many packets at once, each as [`open`](Self::open) does: where `ok` is set the payload begins after
+    /// Tells whether [`seal_burst`](Self::seal_burst) and [`open_burst`](Self::open_burst) are faster than one packet
+    /// after the other.
+    #[must_use]
+    pub fn prefers_bursts(&self) -> bool {
+        matches!(*self.engine, Engine::Batch(_))
+    }
+
+    /// Seals many packets without extended sequence numbers at once, each as [`seal`](Self::seal) does. What `seal`
+    /// would refuse is filled with zeros, so that it cannot leave in clear by mistake.
+    pub fn seal_burst(&self, packets: &mut [&mut [u8]]) {
+        if let Engine::Batch(batch) = &*self.engine {
+            return batch.seal_burst(packets);
+        }
+        for packet in packets {
+            if self.seal(packet, None).is_err() {
+                packet.fill(0);
+            }
+        }
+    }
+
+    /// Opens many packets without extended sequence numbers at once, each as [`open`](Self::open) does; `ok` says for
+    /// each whether it is genuine.
+    pub fn open_burst(&self, packets: &mut [&mut [u8]], ok: &mut [bool]) {
+        if let Engine::Batch(batch) = &*self.engine {
+            return batch.open_burst(packets, ok);
+        }
+        for (packet, ok) in packets.iter_mut().zip(ok) {
+            *ok = self.open(packet, None).is_ok();
+        }
+    }
+
+    /// Opens many packets, each as [`open`](Self::open) does: where `ok` is set the payload begins after
     /// [`Transform::header_len`] octets, elsewhere the octets are unspecified.
     ///
     /// [`Transform::check_len`] tells packets that are too short or misaligned from forged ones.
@@ -206,7 +251,7 @@ impl EspKey {
         let (iv_len, icv_len) = (self.transform.iv_len(), self.transform.icv_len());
         for group in packets.chunks_mut(GROUP) {
             cipher.encrypt_many(group.iter_mut().filter_map(|job| {
-                job.ok = self.check_seal(job.esp.len()).is_ok();
+                job.ok = self.sizes.check_seal(job.esp.len()).is_ok();
                 let end = job.esp.len().checked_sub(icv_len).filter(|_| job.ok)?;
                 Some(split_iv(job.esp.get_mut(..end)?, iv_len))
             }));
@@ -218,15 +263,34 @@ impl EspKey {
             }
         }
     }
+}
+
+impl Sizes {
+    const fn of(transform: Transform) -> Self {
+        Self {
+            header_len: transform.header_len(),
+            icv_len: transform.icv_len(),
+            block_mask: transform.cipher.block_len() - 1,
+            align_mask: transform.align() - 1,
+        }
+    }
 
     /// Checks that header and ICV fit, and that the cipher can encrypt what is between them.
+    #[inline]
     const fn check_seal(&self, esp_len: usize) -> Result<(), EspError> {
-        let least = self.transform.header_len() + self.transform.icv_len();
+        let least = self.header_len + self.icv_len;
         if esp_len < least {
             return Err(EspError::TooShort { need: least, have: esp_len });
         }
-        let (len, block) = (esp_len - least, self.transform.cipher.block_len());
-        if len & (block - 1) == 0 { Ok(()) } else { Err(EspError::BadAlignment { len, align: block }) }
+        let (len, align) = (esp_len - least, self.block_mask + 1);
+        if len & self.block_mask == 0 { Ok(()) } else { Err(EspError::BadAlignment { len, align }) }
+    }
+
+    /// Tells what [`Transform::check_len`] says at length.
+    #[inline]
+    const fn may_open(&self, esp_len: usize) -> bool {
+        let least = self.header_len + self.icv_len;
+        esp_len >= least + transform::TRAILER_LEN && (esp_len - least) & self.align_mask == 0
     }
 }
 

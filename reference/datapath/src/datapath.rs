@@ -9,7 +9,6 @@ use hallmark_core::{Instant, Now, Rng, UnixTime};
 use crate::behaviour::{Defect, Variant};
 use crate::config::{Config, FailMode};
 use crate::dress::Idents;
-use crate::encrypt::Lane;
 use crate::event::{Event, EventKind, EventQueue};
 use crate::flow::Flows;
 use crate::fragment::Reassembler;
@@ -17,6 +16,7 @@ use crate::icmp::{self, IcmpErrors, Problem};
 use crate::packet::{Batch, Fate, Packet, Pool, Side};
 use crate::pmtu::{Fit, PathMtus};
 use crate::policy::{Direction, Mode, Policy, Pseudotime, Replay, Sa, SaDirection, State};
+use crate::quick::send::Lane;
 use crate::reason::Reason;
 use crate::replay::Window;
 use crate::resync::{Resync, Suspicion};
@@ -196,7 +196,7 @@ impl Datapath {
         if self.config.behaviour.has(Defect::AnswersErrors) && from == Side::Wan {
             self.answer_errors(now, arrived, batch, pool);
         }
-        self.leave(now, arrived, batch);
+        self.leave(now, from, arrived, batch);
     }
 
     /// Does what is due: gives up unfinished packets, tries to find lost sequence numbers.
@@ -452,6 +452,7 @@ impl Datapath {
         for packet in &mut batch.packets {
             total.add(packet.len());
             packet.fate = Fate::Pending;
+            packet.received_on = from;
         }
         if self.captures.is_on(point) {
             for packet in &batch.packets {
@@ -486,7 +487,19 @@ impl Datapath {
     }
 
     /// Notes what became of everything.
-    fn leave(&mut self, now: Now, arrived: usize, batch: &mut Batch) {
+    fn leave(&mut self, now: Now, from: Side, arrived: usize, batch: &mut Batch) {
+        // Mostly everything leaves through the other port, and there is nothing else to note.
+        let way = Fate::Out(from.other());
+        if batch.packets.iter().all(|packet| packet.fate == way) {
+            let total = match from {
+                Side::Lan => &mut self.totals.wan_out,
+                Side::Wan => &mut self.totals.lan_out,
+            };
+            for packet in &batch.packets {
+                total.add(packet.len());
+            }
+            return self.watch_leaving(now, arrived, batch);
+        }
         let silent = self.config.behaviour.has(Defect::ExpiryReportsNothing);
         let (mut lan_out, mut wan_out) = (Count::default(), Count::default());
         for packet in &batch.packets {

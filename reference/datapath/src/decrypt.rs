@@ -18,27 +18,17 @@ use crate::datapath::Datapath;
 use crate::event::EventKind;
 use crate::flow::{Decision, Question};
 use crate::fragment::{Taken, is_tiny};
-use crate::glance::EspGlance;
 use crate::header::Header;
 use crate::outer;
 use crate::packet::{BATCH, Batch, EXTRA, Fate, Packet, Pool, Side};
 use crate::policy::{Replay, SaDirection};
+use crate::quick::receive;
 use crate::reason::Reason;
 use crate::replay::{WINDOW_MAX, WINDOW_MIN};
 use crate::spoil;
 
 /// Width that is tracked for extended sequence numbers when nothing is to be refused.
 const TRACKING_WIDTH: u16 = 64;
-
-/// The SA of the packet before.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    spi: u32,
-    sa: u16,
-    /// Octets of header, IV and ICV.
-    fixed: usize,
-    align: usize,
-}
 
 /// What an ESP packet shows outside, for events.
 #[derive(Clone, Copy, Debug)]
@@ -74,55 +64,25 @@ impl Datapath {
                 self.look_at(now, index, batch, pool);
             }
         } else {
-            let mut known = None;
-            for index in 0..arrived {
-                if !self.find_sa_quickly(now, index, &mut known, batch) {
-                    self.look_at(now, index, batch, pool);
-                }
+            self.find_sas_quickly(now, batch);
+            for at in 0..self.work.rest.len() {
+                let Some(&index) = self.work.rest.get(at) else { break };
+                self.look_at(now, usize::from(index), batch, pool);
             }
         }
+        self.work.rest.clear();
         for at in 0..self.work.used.len() {
             let Some(&(sa, count)) = self.work.used.get(at) else { break };
             self.open_for(now, sa, count, batch);
         }
-        if self.work.used.is_empty() {
-            return;
+        for at in 0..self.work.rest.len() {
+            let Some(index) = self.work.rest.get(at).copied().map(usize::from) else { break };
+            let Some(&sa) = self.work.sa_of.get(index) else { continue };
+            self.verify(now, index, sa, batch, pool);
         }
-        self.verify_burst(now, arrived, batch, pool);
-        self.protect_answers(now, batch, pool);
-    }
-
-    /// Finds the SA of an ESP packet that is nothing special; `false`, and nothing done, for all others.
-    #[inline(always)]
-    fn find_sa_quickly(&mut self, now: Now, index: usize, known: &mut Option<Known>, batch: &mut Batch) -> bool {
-        let Some(packet) = batch.packets.get_mut(index) else { return false };
-        let Some(glance) = EspGlance::at(packet.ip()) else { return false };
-        let known = match known {
-            Some(known) if known.spi == glance.spi => known,
-            _ => {
-                let Some(sa) = self.sas.find(glance.spi, 0, 0, true) else { return false };
-                let Some(live) = self.sas.get(sa) else { return false };
-                let fine = live.is_alive(now.mono) && live.sa.direction != SaDirection::SendOnly;
-                let transform = live.sa.transform;
-                let fixed = transform.header_len() + transform.icv_len();
-                if !fine {
-                    return false;
-                }
-                known.insert(Known { spi: glance.spi, sa, fixed, align: transform.align() })
-            }
-        };
-        let esp_len = glance.len - usize::from(glance.esp_at);
-        // An alignment is a power of two. What is too short or misaligned is refused on the long way.
-        let well_formed = esp_len >= known.fixed + 2 && (esp_len - known.fixed) & (known.align - 1) == 0;
-        if !well_formed || !self.work.assign(index, known.sa) {
-            return false;
+        if !self.work.used.is_empty() {
+            self.protect_answers(now, batch, pool);
         }
-        packet.received_on = Side::Wan;
-        packet.truncate(glance.len);
-        if let Some(esp_at) = self.work.esp_at.get_mut(index) {
-            *esp_at = glance.esp_at;
-        }
-        true
     }
 
     /// Reads one packet and joins it with the other fragments of its packet.
@@ -327,15 +287,31 @@ impl Datapath {
                 }
             }
         }
+        let lot = self.lot(now, sa);
+        let numbered = checks.is_some() || extended;
+        // Between opening and verifying nothing has to happen, and a packet is at hand for both.
+        if let Some(lot) = lot.as_ref().filter(|_| !numbered && !shared.key.prefers_bursts()) {
+            self.verify_quickly(now, sa, lot, Some(&shared.key), batch);
+            return self.report_opened(now, sa, count, batch);
+        }
         let kept = if extended { self.keep_suspect(now, sa, batch) } else { None };
-        let failed = self.open_jobs(sa, extended, &shared, batch);
-        if checks.is_some() || extended {
+        let failed = if odd || extended {
+            self.open_jobs(sa, extended, &shared, batch)
+        } else {
+            receive::open(&shared.key, batch, &self.work.sa_of, &self.work.esp_at, sa);
+            0
+        };
+        if numbered {
             self.commit(sa, checks, &shared, batch);
         }
         if extended && failed > 0 {
             self.note_failures(now, sa, failed, kept, batch);
         }
         self.report_opened(now, sa, count, batch);
+        match lot {
+            Some(lot) => self.verify_quickly(now, sa, &lot, None, batch),
+            None => self.leave_all(sa, batch),
+        }
     }
 
     /// Verifies and decrypts; what is not genuine is dropped. Gives how many that are.

@@ -38,7 +38,7 @@ pub(crate) struct Dress {
     /// Octets of the time stamp in front of the payload; nothing when there is none.
     pub(crate) stamp: Option<[u8; STAMP_LEN]>,
     /// ESP next header of a stamped payload.
-    stamp_next: u8,
+    pub(crate) stamp_next: u8,
     icv_len: usize,
 }
 
@@ -257,13 +257,17 @@ impl Idents {
         Self { next, single }
     }
 
-    #[inline]
+    /// Numbers a packet between two addresses of whatever version.
     pub(crate) fn next(&mut self, src: u128, dst: u128) -> u16 {
-        let mix = (src as u64 ^ (src >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ (dst as u64 ^ (dst >> 64) as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-        let group = if self.single { 0 } else { (mix >> 56) as usize };
+        self.next_v4((src as u64) << 32 | u64::from(dst as u32))
+    }
+
+    /// Numbers a packet between two IPv4 addresses, the source in the left half.
+    #[inline(always)]
+    pub(crate) fn next_v4(&mut self, addresses: u64) -> u16 {
+        let mix = addresses.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // Eight bits stay below 256.
-        let next = &mut self.next[group];
+        let next = &mut self.next[if self.single { 0 } else { (mix >> 56) as usize }];
         *next = next.wrapping_add(1);
         *next
     }

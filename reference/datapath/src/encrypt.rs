@@ -10,51 +10,26 @@ use hallmark_crypto::esp::Job;
 
 use crate::behaviour::{Behaviour, Defect};
 use crate::classifier::FlowKey;
-use crate::config::{Mss, Ttl};
+use crate::config::Ttl;
 use crate::datapath::Datapath;
 use crate::dress::{Dress, traffic_class};
 use crate::event::EventKind;
-use crate::flow::{Decision, NO_RULE, Question};
+use crate::flow::{Decision, Question};
 use crate::fragment::is_tiny;
-use crate::glance::Glance;
 use crate::header::Header;
 use crate::icmp::Problem;
 use crate::outer;
 use crate::packet::{BATCH, Batch, Fate, Packet, Pool, Side};
 use crate::pmtu::Size;
 use crate::policy::{Pseudotime, Replay};
+use crate::quick::send::{Numbers, Sealed, Suit};
 use crate::reason::Reason;
 use crate::sa::LiveSa;
 use crate::sender;
 use crate::spoil;
 use crate::stamp::{self, STAMP_LEN};
-use crate::status::Count;
 use crate::trace::Checkpoint;
 use crate::work::NO_SA;
-
-/// What is counted of neighbouring packets that one rule decides about.
-#[derive(Clone, Copy, Debug)]
-struct Tally {
-    rule: u32,
-    count: Count,
-    clear: Count,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self { rule: NO_RULE, count: Count::default(), clear: Count::default() }
-    }
-}
-
-/// The SA that sends for one slot of the policy, with what the quick way has to know of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lane {
-    pub(crate) sa: u16,
-    pub(crate) spi: u32,
-    /// Longest inner packet on the own link; 0 where the quick way does not lead.
-    pub(crate) most_v4: u16,
-    pub(crate) most_v6: u16,
-}
 
 impl Datapath {
     /// Protects a burst.
@@ -67,91 +42,13 @@ impl Datapath {
                 self.plan(now, index, batch, pool);
             }
         } else {
-            self.glance_at(Question::Out, batch);
-            let mut tally = Tally::default();
-            for index in 0..arrived {
-                if !self.plan_quickly(now, index, &mut tally, batch) {
-                    self.plan(now, index, batch, pool);
-                }
+            self.plan_quickly(now, batch);
+            for at in 0..self.work.rest.len() {
+                let Some(&index) = self.work.rest.get(at) else { break };
+                self.plan(now, usize::from(index), batch, pool);
             }
-            self.count_rule(&tally);
-            self.totals.clear_out.packets += tally.clear.packets;
-            self.totals.clear_out.octets += tally.clear.octets;
         }
         self.seal_planned(now, batch, pool);
-    }
-
-    /// Looks shortly at every packet of the burst, so that their flows are near when they are decided on.
-    #[inline(always)]
-    fn glance_at(&mut self, question: Question, batch: &Batch) {
-        self.work.glances.clear();
-        for packet in &batch.packets {
-            let mut glance = Glance::at(packet.ip(), question).unwrap_or_default();
-            if glance.len > 0 {
-                glance.place = self.flows.place(&mut glance.words);
-            }
-            self.work.glances.push(glance);
-        }
-    }
-
-    /// Decides about a packet that is nothing special, of a flow that is known, and prepares it; `false`, and nothing
-    /// done, for all others.
-    #[inline(always)]
-    fn plan_quickly(&mut self, now: Now, index: usize, tally: &mut Tally, batch: &mut Batch) -> bool {
-        let (Some(glance), Some(packet)) = (self.work.glances.get(index), batch.packets.get_mut(index)) else {
-            return false;
-        };
-        let len = usize::from(glance.len);
-        let Some(flow) = self.flows.at(glance.place, &glance.words).filter(|_| len > 0) else { return false };
-        let spi = match flow.decision {
-            Decision::Drop(_) => return false,
-            Decision::Clear => {
-                packet.fate = Fate::Out(Side::Wan);
-                packet.truncate(len);
-                tally.clear.add(len);
-                0
-            }
-            Decision::Protect(slot) => {
-                let Some(lane) = self.lanes.get(usize::from(slot)) else { return false };
-                let most = if glance.version4 { lane.most_v4 } else { lane.most_v6 };
-                let lowers = self.config.ttl == Ttl::Decrement;
-                let special = len > usize::from(most)
-                    || lowers && glance.hops <= 1
-                    || glance.tcp && self.config.mss != Mss::Off
-                    || !self.path_mtus.is_empty();
-                if special || !self.work.assign(index, lane.sa) {
-                    return false;
-                }
-                packet.truncate(len);
-                if lowers {
-                    outer::lower_hops(packet.ip_mut());
-                }
-                lane.spi
-            }
-        };
-        flow.count.add(len);
-        let rule = flow.rule;
-        if rule == tally.rule {
-            tally.count.add(len);
-        } else {
-            let before = std::mem::replace(tally, Tally { rule, clear: tally.clear, ..Tally::default() });
-            tally.count.add(len);
-            self.count_rule(&before);
-        }
-        let place = self.work.glances.get(index).map_or(0, |glance| glance.place);
-        self.flows.trail(place, now.mono, spi);
-        if let Some(packet) = batch.packets.get_mut(index) {
-            packet.received_on = Side::Lan;
-        }
-        true
-    }
-
-    /// Adds what was counted of one rule.
-    fn count_rule(&mut self, tally: &Tally) {
-        if let Some(live) = self.tables.rules.get_mut(tally.rule as usize) {
-            live.out.packets += tally.count.packets;
-            live.out.octets += tally.count.octets;
-        }
     }
 
     /// Seals whatever the burst has assigned to SAs.
@@ -333,7 +230,6 @@ impl Datapath {
         let vectors = shared.vectors.as_ref().map(|vectors| vectors.counter.take(granted, u64::MAX));
         let (first_vector, granted) = vectors.unwrap_or((first, granted));
         let ahead = first_vector.wrapping_sub(first);
-        let (mut number, mut left) = (first, granted);
         // The sender id rarely changes within a burst; then one question serves all packets.
         let counter_mode = dress.transform.is_counter_mode();
         let vector_left = match odd || !counter_mode || granted == 0 {
@@ -341,11 +237,18 @@ impl Datapath {
             false => common_vector(live, counter_mode_ids, first_vector, granted),
         };
         let vector_low = counter_mode_ids.map_or(0, |(bits, _)| u64::MAX.checked_shr(u32::from(*bits)).unwrap_or(0));
+        let stamp = stamp.map(|stamp| (stamp, dress.stamp_next));
+        if let Some(left) = vector_left
+            && let Some(suit) = Suit::new(live, &self.config, stamp)
+        {
+            let numbers = Numbers { sequence: first, vector: left | first_vector & vector_low, left: granted };
+            let (sa_of, idents, dscp) = (&self.work.sa_of, &mut self.idents, &mut self.dscp);
+            let sealed = suit.seal(&shared.key, numbers, batch, sa_of, sa, idents, dscp);
+            return self.note_sealed(now, sa, count, granted, sealed, batch, pool);
+        }
         let random_iv = !counter_mode && dress.transform.iv_len() > 0;
-        let mut failed: Option<Reason> = None;
-        let mut octets = 0usize;
-        let mut sealed = 0u64;
-        let mut dscp = (0u8, 0u64);
+        let (mut number, mut left) = (first, granted);
+        let mut sealed = Sealed::default();
         let mut jobs: ArrayVec<Job<'_>, BATCH> = ArrayVec::new();
         let mut unsealed = false;
         for (index, packet) in batch.packets.iter_mut().enumerate() {
@@ -354,7 +257,7 @@ impl Datapath {
             }
             if left == 0 {
                 packet.drop_for(Reason::CounterExhausted);
-                failed = Some(Reason::CounterExhausted);
+                sealed.failed = Some(Reason::CounterExhausted);
                 continue;
             }
             let mut iv = [0; 16];
@@ -366,7 +269,7 @@ impl Datapath {
                     Ok(vector) => iv[..8].copy_from_slice(&vector.to_be_bytes()),
                     Err(reason) => {
                         packet.drop_for(reason);
-                        failed = Some(reason);
+                        sealed.failed = Some(reason);
                         continue;
                     }
                 }
@@ -387,15 +290,9 @@ impl Datapath {
                     continue;
                 }
             };
-            octets += inner_len;
-            sealed += 1;
-            let class = traffic_class(packet.ip()) >> 2;
-            if class == dscp.0 {
-                dscp.1 += 1;
-            } else {
-                self.dscp[usize::from(dscp.0 & 63)] += dscp.1;
-                dscp = (class, 1);
-            }
+            sealed.count.add(inner_len);
+            // Six bits stay below 64.
+            self.dscp[usize::from(traffic_class(packet.ip()) >> 2)] += 1;
             packet.fate = Fate::Out(Side::Wan);
             let mut esn_high = dress.extended.then_some((sequence >> 32) as u32);
             if odd {
@@ -421,41 +318,54 @@ impl Datapath {
                 }
             }
         }
-        self.dscp[usize::from(dscp.0 & 63)] += dscp.1;
-        let counted = Count { packets: sealed, octets: octets as u64 };
-        self.totals.sealed.join(counted);
-        live.counts.sealed.join(counted);
         if behaviour.has(Defect::CountersTwice) {
-            live.counts.sealed.packets += sealed;
+            live.counts.sealed.packets += sealed.count.packets;
         }
-        if dress.stamp.is_some() {
-            self.times.output_packets += sealed;
-        }
-        let refused = u64::from(count).saturating_sub(sealed);
-        live.counts.send_errors += refused;
+        self.note_sealed(now, sa, count, granted, sealed, batch, pool);
+    }
+
+    /// Counts, traces and reports what became of `count` packets of an SA, for which there were `granted` numbers, and
+    /// sends the dummies that are due behind them.
+    #[expect(clippy::too_many_arguments, reason = "they are the packets and what became of them")]
+    fn note_sealed(
+        &mut self,
+        now: Now,
+        sa: u16,
+        count: u16,
+        granted: u64,
+        sealed: Sealed,
+        batch: &mut Batch,
+        pool: &mut Pool,
+    ) {
+        let Some(live) = self.sas.get_mut(sa) else { return };
         let spi = live.sa.spi;
+        live.counts.sealed.join(sealed.count);
+        live.counts.send_errors += u64::from(count).saturating_sub(sealed.count.packets);
+        self.totals.sealed.join(sealed.count);
+        if matches!(self.replay, Replay::Time { .. } | Replay::D3p { .. }) {
+            self.times.output_packets += sealed.count.packets;
+        }
         if self.tracer.is_on() {
-            for (index, packet) in batch.packets.iter().enumerate() {
-                if self.work.sa_of.get(index) == Some(&sa) && packet.fate == Fate::Out(Side::Wan) {
-                    self.tracer.step(index, || format!("sealed with SPI {spi:#010x} by {}", dress.transform));
+            let transform = live.sa.transform;
+            for (index, (packet, &of)) in batch.packets.iter().zip(&self.work.sa_of).enumerate() {
+                if of == sa && packet.fate == Fate::Out(Side::Wan) {
+                    self.tracer.step(index, || format!("sealed with SPI {spi:#010x} by {transform}"));
                 }
             }
         }
-        if odd {
-            self.spoil_sealed(sa, batch, pool);
-        }
-        if odd || self.config.dummy_every.is_some() {
-            self.send_dummies(sa, sealed, batch, pool);
-        }
-        match failed {
-            Some(Reason::CounterExhausted) if !dress.transform.is_counter_mode() || left == 0 && granted == 0 => {
-                self.events.push(now.mono, EventKind::SequenceExhausted { spi });
-            }
+        match sealed.failed {
             Some(Reason::CounterExhausted) if granted < u64::from(count) => {
                 self.events.push(now.mono, EventKind::SequenceExhausted { spi });
             }
             Some(_) => self.events.push(now.mono, EventKind::SenderIdsExhausted { spi }),
             None => {}
+        }
+        let odd = self.config.behaviour.is_any();
+        if odd {
+            self.spoil_sealed(sa, batch, pool);
+        }
+        if odd || self.config.dummy_every.is_some() {
+            self.send_dummies(sa, sealed.count.packets, batch, pool);
         }
     }
 

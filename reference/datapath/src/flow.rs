@@ -4,6 +4,7 @@ use hallmark_core::Instant;
 
 use crate::classifier::FlowKey;
 use crate::packet::Side;
+use crate::quick::glance::Glance;
 use crate::reason::Reason;
 use crate::status::{Count, FlowStatus};
 
@@ -39,11 +40,13 @@ pub(crate) enum Decision {
 pub(crate) struct Words(pub(crate) [u64; 5]);
 
 impl PartialEq for Words {
-    /// Compares in registers; the derived form calls a function for memory.
+    /// Compares in registers, and no more than the version needs: with the same last word both are of one version, and
+    /// IPv4 leaves three words empty.
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
         let ([a, b, c, d, e], [v, w, x, y, z]) = (self.0, other.0);
-        (a ^ v) | (b ^ w) | (c ^ x) | (d ^ y) | (e ^ z) == 0
+        let ends = (a ^ v) | (e ^ z);
+        if e & VERSION4 != 0 { ends == 0 } else { ends | (b ^ w) | (c ^ x) | (d ^ y) == 0 }
     }
 }
 
@@ -190,24 +193,30 @@ impl Flows {
         }
     }
 
-    /// Completes a packed key and finds its place: the first of the two unless the second holds it. Reading the places
-    /// brings them near while other packets are looked at.
+    /// Finds the place of the flow with a packed key, and whether it is known. Reading the places brings them near while
+    /// other packets are looked at.
     #[inline(always)]
-    pub(crate) fn place(&self, words: &mut Words) -> u32 {
+    pub(crate) fn look(&self, mut words: Words) -> (u32, bool) {
         words.0[4] |= u64::from(self.generation);
+        self.place(&words)
+    }
+
+    /// Gives the flow that a look has found. No other flow may have been looked for in between ([`Flows::find`]).
+    #[inline(always)]
+    pub(crate) fn hit(&mut self, glance: &Glance) -> Option<&mut Flow> {
+        if glance.known { self.entries.get_mut(glance.place as usize) } else { None }
+    }
+
+    /// Finds the place of a complete key, the first of the two unless the second holds it, and whether it is there.
+    #[inline(always)]
+    fn place(&self, words: &Words) -> (u32, bool) {
         let first = words.hash(self.seed) as usize & (self.entries.len() - 1);
         // The mask keeps both inside the table.
         let second = (first ^ 1) & (self.entries.len() - 1);
         // No branch: it would have to be guessed before the table has answered.
-        let in_second = u32::from(self.entries[second].words == *words);
-        (first as u32 ^ in_second) & (self.entries.len() - 1) as u32
-    }
-
-    /// Gives the flow at a place if it is the one that is looked for.
-    #[inline(always)]
-    pub(crate) fn at(&mut self, place: u32, words: &Words) -> Option<&mut Flow> {
-        let flow = self.entries.get_mut(place as usize)?;
-        if flow.words == *words { Some(flow) } else { None }
+        let in_first = self.entries[first].words == *words;
+        let in_second = self.entries[second].words == *words;
+        (if in_second { second } else { first } as u32, in_first | in_second)
     }
 
     /// Notes when a flow was seen and what it used.
@@ -227,8 +236,9 @@ impl Flows {
         decide: impl FnOnce(&FlowKey) -> (Decision, u32),
     ) -> (&mut Flow, u32) {
         let mut words = Words::of(key, question);
-        let mut place = self.place(&mut words);
-        if self.entries[place as usize].words != words {
+        words.0[4] |= u64::from(self.generation);
+        let (mut place, known) = self.place(&words);
+        if !known {
             place = self.place_for(&words, place);
         }
         // Both give places of the table only.

@@ -224,10 +224,36 @@ impl Packet {
         self.buffer.get_mut(old..new)
     }
 
+    /// Grows the IP packet by `front` octets in front and `back` octets behind and lends all of it; nothing, and nothing
+    /// changed, when the headroom is used up or the buffer ends before that.
+    #[inline(always)]
+    pub(crate) fn grow(&mut self, front: usize, back: usize) -> Option<&mut [u8]> {
+        if front > self.headroom() {
+            return None;
+        }
+        let (start, end) = (self.start as usize - front, self.end as usize + back);
+        let whole = self.buffer.get_mut(start..end)?;
+        (self.start, self.end) = (start as u32, end as u32);
+        Some(whole)
+    }
+
     /// Takes `n` octets away in front, all when there are fewer.
     #[inline]
     pub fn trim_front(&mut self, n: usize) {
         self.start = (self.start as usize).saturating_add(n).min(self.end as usize) as u32;
+    }
+
+    /// Keeps `len` octets from `from` on, less where there are fewer.
+    #[inline(always)]
+    pub(crate) fn narrow(&mut self, from: usize, len: usize) {
+        self.trim_front(from);
+        self.truncate(len);
+    }
+
+    /// Lends the IP packet and its fate apart.
+    #[inline(always)]
+    pub(crate) fn parts(&mut self) -> (&mut [u8], &mut Fate) {
+        (self.buffer.get_mut(self.start as usize..self.end as usize).unwrap_or_default(), &mut self.fate)
     }
 
     /// Takes `n` octets away behind, all when there are fewer.

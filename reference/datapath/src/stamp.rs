@@ -23,6 +23,7 @@ pub const fn tbar(next_header: u8, ticks: u64) -> [u8; STAMP_LEN] {
 
 /// Reads a TBAR-R stamp: next header and ticks; nothing when it is cut or its length is wrong.
 #[must_use]
+#[inline]
 pub fn read_tbar(payload: &[u8]) -> Option<(u8, u64)> {
     let [next_header, len, _, _, ticks @ ..] = *payload.first_chunk::<STAMP_LEN>()?;
     (usize::from(len) == STAMP_LEN).then(|| (next_header, u64::from_be_bytes(ticks)))

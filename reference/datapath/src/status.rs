@@ -75,6 +75,7 @@ impl Count {
     }
 
     /// Adds what another has counted.
+    #[inline]
     pub const fn join(&mut self, other: Self) {
         self.packets += other.packets;
         self.octets += other.octets;

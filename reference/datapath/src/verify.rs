@@ -5,22 +5,20 @@ use hallmark_crypto::esp::{TrailerError, trailer};
 
 use crate::behaviour::{Defect, Variant};
 use crate::classifier::{FlowKey, addresses};
-use crate::config::{Mss, Ttl};
+use crate::config::Ttl;
 use crate::datapath::Datapath;
 use crate::decrypt::Outside;
 use crate::dress::{NEXT_DUMMY, NEXT_V4, NEXT_V6, traffic_class};
 use crate::event::EventKind;
 use crate::flow::{Decision, Question};
-use crate::glance::Glance;
 use crate::header::Header;
 use crate::outer;
 use crate::packet::{Batch, Fate, Packet, Pool, Side};
 use crate::policy::{Mode, Preservation, Pseudotime, Replay};
 use crate::reason::Reason;
 use crate::stamp::{self, STAMP_LEN, TBAR_NEXT_HEADER, Verdict};
-use crate::status::{Count, ReplayError};
+use crate::status::ReplayError;
 use crate::trace::Checkpoint;
-use crate::work::NO_SA;
 
 /// Where the inner packet lies in an opened packet.
 struct Inner {
@@ -30,165 +28,7 @@ struct Inner {
     stamped: bool,
 }
 
-/// What the quick way has to know of an SA, and counts for it.
-#[derive(Clone, Copy, Debug)]
-struct Lot {
-    sa: u16,
-    spi: u32,
-    slot: u16,
-    /// Octets from ESP to the payload, to the inner packet, and from the end of the trailer to the end.
-    header_len: usize,
-    inner_at: usize,
-    icv_len: usize,
-    /// Own pseudotime and window in ticks, where there are stamps.
-    time: Option<(u64, u64)>,
-    opened: Count,
-}
-
 impl Datapath {
-    /// Verifies the packets of a burst that were opened.
-    pub(crate) fn verify_burst(&mut self, now: Now, arrived: usize, batch: &mut Batch, pool: &mut Pool) {
-        // Defects, traces and captures want every packet to go the long way.
-        let quick = !self.config.behaviour.is_any()
-            && !self.tracer.is_on()
-            && !self.captures.is_on(Checkpoint::AfterOpen)
-            && !matches!(self.replay, Replay::D3p { .. });
-        if quick {
-            self.glance_inside(now, arrived, batch);
-        }
-        let mut lot = None;
-        for index in 0..arrived {
-            let sa = self.work.sa_of.get(index).copied().unwrap_or(NO_SA);
-            if sa != NO_SA && !(quick && self.verify_quickly(now, index, sa, &mut lot, batch)) {
-                self.verify(now, index, sa, batch, pool);
-            }
-        }
-        self.count_lot(lot);
-    }
-
-    /// Looks shortly at every inner packet of the burst, so that their flows are near when they are judged.
-    fn glance_inside(&mut self, now: Now, arrived: usize, batch: &Batch) {
-        self.work.glances.clear();
-        let mut lot: Option<Lot> = None;
-        for (index, packet) in batch.packets.iter().enumerate().take(arrived) {
-            let sa = self.work.sa_of.get(index).copied().unwrap_or(NO_SA);
-            if lot.as_ref().is_none_or(|lot| lot.sa != sa) {
-                lot = self.lot(now, sa);
-            }
-            let mut glance = Glance::default();
-            if let Some(lot) = &lot
-                && packet.fate == Fate::Pending
-                && let Some(&esp_at) = self.work.esp_at.get(index)
-                && let Some(inner) = packet.ip().get(usize::from(esp_at) + lot.inner_at..)
-            {
-                glance = Glance::at(inner, Question::Opened).unwrap_or_default();
-            }
-            if glance.len > 0 {
-                glance.place = self.flows.place(&mut glance.words);
-            }
-            self.work.glances.push(glance);
-        }
-    }
-
-    /// Makes the lot of an SA; nothing for SAs of which every packet goes the long way.
-    fn lot(&self, now: Now, sa: u16) -> Option<Lot> {
-        let live = self.sas.get(sa)?;
-        if live.sa.mode != Mode::Tunnel || live.sa.preservation != Preservation::Both {
-            return None;
-        }
-        let time = match self.replay {
-            Replay::Time { window, .. } => Some((self.pseudotime(now), Pseudotime::ticks_in(window))),
-            _ => None,
-        };
-        let header_len = live.sa.transform.header_len();
-        Some(Lot {
-            sa,
-            spi: live.sa.spi,
-            slot: live.slot,
-            header_len,
-            inner_at: header_len + if time.is_some() { STAMP_LEN } else { 0 },
-            icv_len: live.sa.transform.icv_len(),
-            time,
-            opened: Count::default(),
-        })
-    }
-
-    /// Adds what was counted of one SA.
-    fn count_lot(&mut self, lot: Option<Lot>) {
-        let Some(lot) = lot else { return };
-        self.totals.opened.join(lot.opened);
-        if lot.time.is_some() {
-            self.times.input_packets += lot.opened.packets;
-        }
-        if let Some(live) = self.sas.get_mut(lot.sa) {
-            live.counts.opened.join(lot.opened);
-        }
-    }
-
-    /// Verifies a packet that is nothing special, of a flow that is known, and turns it into its inner packet; `false`,
-    /// and nothing done, for all others, among them all that are to be refused.
-    #[inline(always)]
-    fn verify_quickly(&mut self, now: Now, index: usize, sa: u16, lot: &mut Option<Lot>, batch: &mut Batch) -> bool {
-        if lot.as_ref().is_none_or(|lot| lot.sa != sa) {
-            let next = self.lot(now, sa);
-            self.count_lot(std::mem::replace(lot, next));
-        }
-        let Some(lot) = lot else { return false };
-        let (Some(glance), Some(packet)) = (self.work.glances.get(index), batch.packets.get_mut(index)) else {
-            return false;
-        };
-        let len = usize::from(glance.len);
-        if len == 0 || packet.fate != Fate::Pending {
-            return false;
-        }
-        let ip = packet.ip();
-        let esp_at = if glance.version4 { outer::V4_LEN } else { outer::V6_LEN };
-        if self.work.esp_at.get(index).copied().map(usize::from) != Some(esp_at) {
-            return false;
-        }
-        let Some(plain) = ip.get(esp_at + lot.header_len..ip.len().saturating_sub(lot.icv_len)) else { return false };
-        let Ok((payload_len, mut next)) = trailer::parse(plain, self.config.check_padding) else { return false };
-        if let Some((mine, window)) = lot.time {
-            let stamp = if next == TBAR_NEXT_HEADER { stamp::read_tbar(plain) } else { None };
-            match stamp {
-                Some((inner, ticks)) if stamp::judge_ticks(mine, ticks, window) == Verdict::Accept => next = inner,
-                _ => return false,
-            }
-        }
-        let same_addresses = if glance.version4 {
-            let addresses = ip.get(12..20).and_then(|a| a.first_chunk()).map(|a| u64::from_be_bytes(*a));
-            next == NEXT_V4 && ip[0] >> 4 == 4 && addresses == Some(glance.words.0[0])
-        } else {
-            let word = |at: usize| ip.get(at..at + 8).and_then(|w| w.first_chunk()).map(|w| u64::from_be_bytes(*w));
-            let [a, b, c, d, _] = glance.words.0.map(Some);
-            next == NEXT_V6 && ip[0] >> 4 == 6 && [word(8), word(16), word(24), word(32)] == [a, b, c, d]
-        };
-        let lowers = self.config.ttl == Ttl::Decrement;
-        let special = !same_addresses
-            || len + lot.inner_at > payload_len + lot.header_len
-            || (traffic_class(ip) ^ glance.class) & 3 != 0
-            || lowers && glance.hops <= 1
-            || glance.tcp && self.config.mss != Mss::Off
-            || len > usize::from(self.config.lan_mtu);
-        if special {
-            return false;
-        }
-        let Some(flow) = self.flows.at(glance.place, &glance.words) else { return false };
-        if flow.decision != Decision::Protect(lot.slot) {
-            return false;
-        }
-        flow.count.add(len);
-        lot.opened.add(len);
-        packet.trim_front(esp_at + lot.inner_at);
-        packet.truncate(len);
-        if lowers {
-            outer::lower_hops(packet.ip_mut());
-        }
-        packet.fate = Fate::Out(Side::Lan);
-        self.flows.trail(glance.place, now.mono, lot.spi);
-        true
-    }
-
     /// Verifies one opened packet and turns it into its inner packet, or drops it.
     pub(crate) fn verify(&mut self, now: Now, index: usize, sa: u16, batch: &mut Batch, pool: &mut Pool) {
         let esp_at = usize::from(self.work.esp_at.get(index).copied().unwrap_or_default());

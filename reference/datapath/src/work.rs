@@ -2,14 +2,17 @@
 
 use arrayvec::ArrayVec;
 
-use crate::glance::Glance;
 use crate::packet::{BATCH, EXTRA};
+use crate::quick::glance::Glance;
 
 /// The packet is not the business of any SA.
 pub(crate) const NO_SA: u16 = u16::MAX;
 
 /// SAs that one burst may touch; packets of further ones wait for the next round of the same burst.
 pub(crate) const SAS_PER_ROUND: usize = BATCH;
+
+/// SAs, each with the number of its packets.
+pub(crate) type Used = ArrayVec<(u16, u16), SAS_PER_ROUND>;
 
 /// Notes about the packets of a burst, by their position in the batch.
 #[derive(Debug)]
@@ -22,8 +25,10 @@ pub(crate) struct Work {
     pub(crate) number: Vec<u64>,
     /// What a short look at each packet showed.
     pub(crate) glances: Vec<Glance>,
+    /// Positions of the packets that the quick way has left to the long way.
+    pub(crate) rest: Vec<u16>,
     /// The SAs in use, with the number of their packets.
-    pub(crate) used: ArrayVec<(u16, u16), SAS_PER_ROUND>,
+    pub(crate) used: Used,
     /// Whether ESP packets have to be cut when they are sealed.
     pub(crate) cut_after: bool,
 }
@@ -36,6 +41,7 @@ impl Work {
             esp_at: Vec::with_capacity(room),
             number: Vec::with_capacity(room),
             glances: Vec::with_capacity(room),
+            rest: Vec::with_capacity(room),
             used: ArrayVec::new(),
             cut_after: false,
         }
@@ -50,6 +56,7 @@ impl Work {
         self.esp_at.resize(packets, 0);
         self.number.clear();
         self.number.resize(packets, 0);
+        self.rest.clear();
         self.used.clear();
         self.cut_after = false;
     }
@@ -63,16 +70,16 @@ impl Work {
             self.esp_at.resize(index + 1, 0);
             self.number.resize(index + 1, 0);
         }
-        match self.used.iter_mut().rev().find(|(used, _)| *used == sa) {
-            Some((_, count)) => *count += 1,
-            None => {
-                if self.used.try_push((sa, 1)).is_err() {
-                    return false;
-                }
-            }
-        }
+        let Some((_, count)) = place_of(&mut self.used, sa).and_then(|at| self.used.get_mut(at)) else { return false };
+        *count += 1;
         // The vector was made long enough above.
         self.sa_of[index] = sa;
         true
     }
+}
+
+/// Finds or makes the place of an SA among those of a burst; nothing when the burst touches too many.
+pub(crate) fn place_of(used: &mut Used, sa: u16) -> Option<usize> {
+    let known = used.iter().rposition(|(known, _)| *known == sa);
+    known.or_else(|| used.try_push((sa, 0)).ok().map(|()| used.len() - 1))
 }

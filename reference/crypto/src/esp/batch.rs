@@ -44,6 +44,16 @@ impl BatchGcm {
         genuine == [true]
     }
 
+    /// Seals packets without extended sequence numbers; what is no packet is filled with zeros.
+    pub(super) fn seal_burst(&self, packets: &mut [&mut [u8]]) {
+        self.kernel.seal(packets);
+    }
+
+    /// Opens packets without extended sequence numbers; what is no packet is refused.
+    pub(super) fn open_burst(&self, packets: &mut [&mut [u8]], ok: &mut [bool]) {
+        self.kernel.open(packets, ok);
+    }
+
     /// Seals every job whose `ok` is set.
     pub(super) fn seal_batch(&self, jobs: &mut [Job<'_>]) {
         for chunk in jobs.chunks_mut(BURST) {

@@ -38,8 +38,8 @@ impl RingGcm {
     pub(super) fn seal(&self, packet: &mut [u8], esn_high: Option<u32>) {
         let Some((header, rest)) = packet.split_first_chunk_mut() else { return };
         let Some((body, icv)) = rest.split_last_chunk_mut::<ICV_LEN>() else { return };
-        let (aad, len) = aad(header, esn_high);
-        let aad = Aad::from(aad.get(..len).unwrap_or_default());
+        let mut room = [0; 12];
+        let aad = Aad::from(aad(&mut room, header, esn_high));
         match self.key.seal_in_place_separate_tag(self.nonce(header), aad, body) {
             Ok(tag) => icv.copy_from_slice(tag.as_ref()),
             // ring refuses only what no IP packet can hold; such a thing must not leave in clear.
@@ -50,8 +50,8 @@ impl RingGcm {
     /// Verifies and decrypts in place; `packet` is SPI to ICV.
     pub(super) fn open(&self, packet: &mut [u8], esn_high: Option<u32>) -> bool {
         let Some((header, rest)) = packet.split_first_chunk_mut() else { return false };
-        let (aad, len) = aad(header, esn_high);
-        let aad = Aad::from(aad.get(..len).unwrap_or_default());
+        let mut room = [0; 12];
+        let aad = Aad::from(aad(&mut room, header, esn_high));
         self.key.open_in_place(self.nonce(header), aad, rest).is_ok()
     }
 
@@ -62,11 +62,14 @@ impl RingGcm {
     }
 }
 
-/// Gives SPI and sequence number, with the high half of an ESN between them, and how many octets count.
-fn aad(header: &[u8; FIXED_HEADER_LEN + 8], esn_high: Option<u32>) -> ([u8; 12], usize) {
-    let [p0, p1, p2, p3, q0, q1, q2, q3, ..] = *header;
-    match esn_high.map(u32::to_be_bytes) {
-        None => ([p0, p1, p2, p3, q0, q1, q2, q3, 0, 0, 0, 0], 8),
-        Some([h0, h1, h2, h3]) => ([p0, p1, p2, p3, h0, h1, h2, h3, q0, q1, q2, q3], 12),
+/// Writes SPI and sequence number, with the high half of an ESN between them, and gives them.
+#[inline]
+fn aad<'a>(room: &'a mut [u8; 12], header: &'a [u8; FIXED_HEADER_LEN + 8], esn_high: Option<u32>) -> &'a [u8] {
+    let (fixed, _) = header.split_at(FIXED_HEADER_LEN);
+    let Some(high) = esn_high else { return fixed };
+    let (spi, sequence) = fixed.split_at(4);
+    for (octet, value) in room.iter_mut().zip(spi.iter().chain(&high.to_be_bytes()).chain(sequence)) {
+        *octet = *value;
     }
+    room
 }

@@ -40,6 +40,25 @@ pub fn write(out: &mut [u8], next_header: u8) {
     *last = next_header;
 }
 
+/// Gives the padding that makes a payload and its trailer a multiple of four octets.
+#[must_use]
+#[inline(always)]
+pub const fn pad_len(payload_len: usize) -> usize {
+    payload_len.wrapping_add(2).wrapping_neg() & 3
+}
+
+/// Gives a trailer with at most three octets of padding and zeros behind it, as [`write`] would fill it in, for callers
+/// who have room for more than the trailer and know that it is short.
+#[must_use]
+#[inline(always)]
+pub const fn short(pad: usize, next_header: u8) -> [u8; 8] {
+    debug_assert!(pad <= 3, "a trailer of AES-GCM has at most three octets of padding");
+    /// Padding and Pad Length, the first octet on the right.
+    const PADDED: [u64; 4] = [0x00, 0x0101, 0x02_0201, 0x0303_0201];
+    let pad = pad & 3;
+    (PADDED[pad] | (next_header as u64) << (8 * (pad + 1))).to_le_bytes()
+}
+
 /// Takes the trailer off a plaintext: gives the length of the payload (with any TFC padding) and the Next Header.
 ///
 /// # Errors
@@ -62,6 +81,19 @@ pub fn parse(plaintext: &[u8], check_pattern: bool) -> Result<(usize, u8), Trail
     Ok((payload_len, *next_header))
 }
 
+/// Reads the trailer of a plaintext with at most three octets of padding: gives their number and the Next Header;
+/// nothing for plaintexts with more or with a trailer that [`parse`] refuses.
+#[must_use]
+#[inline(always)]
+pub fn parse_short(plaintext: &[u8], check_pattern: bool) -> Option<(usize, u8)> {
+    let last = u64::from_be_bytes(*plaintext.last_chunk()?);
+    let (pad, next_header) = (last >> 8 & 0xff, last as u8);
+    // From the right: Next Header, Pad Length, and as many octets of padding as that says.
+    let padding = last >> 16 & ((1 << (8 * (pad & 3))) - 1);
+    let pattern = [0, 0x01, 0x0102, 0x01_0203][pad as usize & 3];
+    (pad <= 3 && (padding == pattern || !check_pattern)).then_some((pad as usize, next_header))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +106,35 @@ mod tests {
             assert_eq!(parse(&plaintext, true), Ok((7, 41)), "pad {pad}");
             assert_eq!(usize::from(plaintext[7 + pad]), pad);
         }
+    }
+
+    #[test]
+    fn a_short_trailer_is_what_is_written() {
+        for payload_len in 0..8 {
+            let pad = pad_len(payload_len);
+            assert_eq!((payload_len + pad + 2) % 4, 0);
+            let mut written = [0; 8];
+            write(&mut written[..pad + 2], 99);
+            assert_eq!(short(pad, 99), written, "pad {pad}");
+        }
+    }
+
+    #[test]
+    fn a_short_trailer_is_read_as_any_other() {
+        for pad in 0..=4 {
+            for wrong in 0..=pad {
+                let mut plaintext = vec![0xee; 8 + pad + 2];
+                write(&mut plaintext[8..], 41);
+                if wrong > 0 {
+                    plaintext[8 + wrong - 1] ^= 1;
+                }
+                for checks in [true, false] {
+                    let parsed = parse(&plaintext, checks).ok().map(|(len, next)| (8 + pad - len, next));
+                    assert_eq!(parse_short(&plaintext, checks), parsed.filter(|_| pad < 4), "{pad} {wrong} {checks}");
+                }
+            }
+        }
+        assert_eq!(parse_short(&[1; 7], true), None);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(super) const FIXED_HEADER_LEN: usize = 8;
 /// The salt that follows the key of GCM and GMAC.
 pub(super) const SALT_LEN: usize = 4;
 /// Pad Length and Next Header.
-const TRAILER_LEN: usize = 2;
+pub(super) const TRAILER_LEN: usize = 2;
 
 const CIPHERS: [(&str, Cipher); 18] = [
     ("null", Cipher::Null),

@@ -4,56 +4,66 @@
 
 use hallmark_wire::ip::protocol;
 
-use crate::flow::{Question, Words};
+use crate::flow::{Flows, Question, Words};
 
-/// What a short look shows.
+/// What a short look shows, and where the flow is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Glance {
-    pub(crate) words: Words,
     /// The place of the flow in the table.
     pub(crate) place: u32,
     /// Octets of the packet by its own header; 0 when the packet needs the long way.
     pub(crate) len: u16,
     pub(crate) hops: u8,
-    pub(crate) class: u8,
     pub(crate) version4: bool,
     pub(crate) tcp: bool,
+    /// Whether the flow is at its place in the table.
+    pub(crate) known: bool,
 }
 
 impl Glance {
-    /// Looks at a TCP or UDP packet; nothing for all others.
+    /// Looks at a TCP or UDP packet and for its flow; shows a length of 0 for all others.
     #[inline(always)]
-    pub(crate) fn at(ip: &[u8], question: Question) -> Option<Self> {
-        let [first, second, l0, l1, f0, _, f1, f2, hops, proto, ..] = *ip.first_chunk::<20>()?;
-        if first == 0x45 {
-            let len = u16::from_be_bytes([l0, l1]);
-            let fragment = u16::from_be_bytes([f1, f2]) & 0x3fff != 0;
+    pub(crate) fn at(ip: &[u8], question: Question, flows: &Flows) -> Self {
+        Self::look(ip, question, flows).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn look(ip: &[u8], question: Question, flows: &Flows) -> Option<Self> {
+        let head = ip.first_chunk::<24>()?;
+        let [first, second] = [word(head, 0), word(head, 8)];
+        if first >> 56 == 0x45 {
+            // Version, class, length, identification, flags; TTL, protocol.
+            let (len, proto) = ((first >> 32) as u16, (second >> 48) as u8);
+            let fragment = first & 0x3fff != 0;
             if fragment || !matches!(proto, protocol::TCP | protocol::UDP) || len < 24 || usize::from(len) > ip.len() {
                 return None;
             }
-            let addresses = u64::from_be_bytes(*ip.get(12..20)?.first_chunk()?);
-            let ports = u32::from_be_bytes(*ip.get(20..24)?.first_chunk()?);
-            let words = Words::of_v4(addresses, ports, proto, question);
-            let tcp = proto == protocol::TCP;
-            return Some(Self { words, place: 0, len, hops, class: second, version4: true, tcp });
+            let words = Words::of_v4(word(head, 12), word(head, 16) as u32, proto, question);
+            let (place, known) = flows.look(words);
+            let (hops, tcp) = ((second >> 56) as u8, proto == protocol::TCP);
+            return Some(Self { place, len, hops, version4: true, tcp, known });
         }
-        if first >> 4 != 6 {
+        let head = ip.first_chunk::<44>()?;
+        if first >> 60 != 6 {
             return None;
         }
-        // The octets behind the flow label: payload length, next header, hop limit.
-        let (len, next, hops) = (40 + u32::from(u16::from_be_bytes([f0, *ip.get(5)?])), f1, f2);
+        // Version, class, flow label; payload length, next header, hop limit.
+        let (len, next, hops) = (40 + (first >> 16 & 0xffff), (first >> 8) as u8, first as u8);
         let len = u16::try_from(len).ok()?;
         if !matches!(next, protocol::TCP | protocol::UDP) || len < 44 || usize::from(len) > ip.len() {
             return None;
         }
-        let addresses = ip.get(8..40)?;
-        let word = |at: usize| addresses.get(at..at + 8).and_then(|w| w.first_chunk()).map(|w| u64::from_be_bytes(*w));
-        let ports = u32::from_be_bytes(*ip.get(40..44)?.first_chunk()?);
-        let words = Words::of_v6([word(0)?, word(8)?, word(16)?, word(24)?], ports, next, question);
-        let class = first << 4 | second >> 4;
-        let tcp = next == protocol::TCP;
-        Some(Self { words, place: 0, len, hops, class, version4: false, tcp })
+        let addresses = [second, word(head, 16), word(head, 24), word(head, 32)];
+        let words = Words::of_v6(addresses, word(head, 36) as u32, next, question);
+        let (place, known) = flows.look(words);
+        Some(Self { place, len, hops, version4: false, tcp: next == protocol::TCP, known })
     }
+}
+
+/// Reads eight octets as one number.
+#[inline(always)]
+pub(super) fn word<const LEN: usize>(head: &[u8; LEN], at: usize) -> u64 {
+    head.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_be_bytes(*word))
 }
 
 /// What a short look shows of an ESP packet.
@@ -68,22 +78,18 @@ impl EspGlance {
     /// Looks at an ESP packet that is whole and has no options; nothing for all others.
     #[inline(always)]
     pub(crate) fn at(ip: &[u8]) -> Option<Self> {
-        let [first, _, l0, l1, p0, p1, f1, f2, _, proto, ..] = *ip.first_chunk::<28>()?;
-        if first == 0x45 {
-            let len = usize::from(u16::from_be_bytes([l0, l1]));
-            let fragment = u16::from_be_bytes([f1, f2]) & 0x3fff != 0;
-            if fragment || proto != protocol::ESP || len < 28 || len > ip.len() {
-                return None;
-            }
-            let spi = u32::from_be_bytes(*ip.get(20..24)?.first_chunk()?);
-            return Some(Self { spi, len, esp_at: 20 });
+        let head = ip.first_chunk::<28>()?;
+        let [first, second] = [word(head, 0), word(head, 8)];
+        if first >> 56 == 0x45 {
+            let len = (first >> 32 & 0xffff) as usize;
+            let whole = first & 0x3fff == 0;
+            let fine = whole && (second >> 48) as u8 == protocol::ESP && len >= 28 && len <= ip.len();
+            return fine.then(|| Self { spi: (word(head, 16)) as u32, len, esp_at: 20 });
         }
-        let len = 40 + usize::from(u16::from_be_bytes([p0, p1]));
-        if first >> 4 != 6 || f1 != protocol::ESP || len < 48 || len > ip.len() {
-            return None;
-        }
-        let spi = u32::from_be_bytes(*ip.get(40..44)?.first_chunk()?);
-        Some(Self { spi, len, esp_at: 40 })
+        let head = ip.first_chunk::<48>()?;
+        let len = 40 + (first >> 16 & 0xffff) as usize;
+        let fine = first >> 60 == 6 && (first >> 8) as u8 == protocol::ESP && len >= 48 && len <= ip.len();
+        fine.then(|| Self { spi: (word(head, 40) >> 32) as u32, len, esp_at: 40 })
     }
 }
 
@@ -94,7 +100,7 @@ mod tests {
 
     use super::*;
     use crate::classifier::FlowKey;
-    use crate::flow::{Decision, Flows};
+    use crate::flow::Decision;
     use crate::header::Header;
 
     /// Good packets with random changes: the short look either declines or agrees with the long one.
@@ -102,7 +108,7 @@ mod tests {
     fn the_short_look_agrees_with_the_long_one() {
         let mut rng = Rng::from_u64(5);
         let mut flows = Flows::new(1 << 10, 3);
-        let (mut looked, mut esp) = (0, 0);
+        let (mut looked, mut esp) = (0_u16, 0);
         for _ in 0..20_000 {
             let proto = [6, 17, 50, 50, 1][rng.below(5) as usize];
             let payload = rng.vec(60);
@@ -119,18 +125,20 @@ mod tests {
                 packet.truncate(rng.below(len) as usize);
             }
             let header = Header::parse(&packet);
-            if let Some(mut glance) = Glance::at(&packet, Question::Out) {
+            let glance = Glance::at(&packet, Question::Out, &flows);
+            if glance.len > 0 {
                 looked += 1;
                 let header = header.expect("the long look reads it too");
                 assert_eq!(
                     (usize::from(glance.len), glance.hops, glance.version4),
                     (header.len, header.hops, header.version4)
                 );
-                assert_eq!(glance.class, header.traffic_class);
                 let key = FlowKey::of(&packet, &header).expect("a key");
-                flows.find(Instant::ZERO, Question::Out, &key, |_| (Decision::Clear, 0));
-                let place = flows.place(&mut glance.words);
-                assert!(flows.at(place, &glance.words).is_some(), "the same flow in the same place");
+                flows.find(Instant::ZERO, Question::Out, &key, |_| (Decision::Protect(looked), 0));
+                let glance = Glance::at(&packet, Question::Out, &flows);
+                assert!(flows.hit(&glance).is_some_and(|flow| flow.count.packets == 0), "a flow that is found");
+                let other = Glance::at(&packet, Question::Opened, &flows);
+                assert!(!other.known, "another question has another answer");
             }
             if let Some(glance) = EspGlance::at(&packet) {
                 esp += 1;
