@@ -12,9 +12,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use hallmark_core::{Code, Datagram, Instant, Limits, Now, Rng};
 use hallmark_wire::isakmp::ExchangeType;
@@ -22,8 +21,9 @@ use hallmark_wire::isakmp::ExchangeType;
 use crate::behaviour::{Behaviour, Defect};
 use crate::code;
 use crate::config::{Compat, ConfigError, GmConfig};
-use crate::event::{Event, EventKind, Kept};
+use crate::event::{Event, Kept};
 use crate::ike::{IkeEndpoint, IkeEvent, IkeInput, Path, SaId};
+use crate::journal::Journal;
 use crate::key_server::{translate, with_compat};
 use crate::machine::Machine;
 use crate::sadb::Sadb;
@@ -88,9 +88,7 @@ pub struct GroupMember {
     timers: Timers<Timer>,
     next_serial: u64,
     counters: Counters,
-    events: VecDeque<Event>,
-    rejections: BTreeMap<&'static str, u64>,
-    dropped_outputs: u64,
+    journal: Journal,
     deaf: bool,
     stuck_nonce: Option<Vec<u8>>,
     stuck_message_id: Option<u32>,
@@ -166,9 +164,7 @@ impl GroupMember {
             timers,
             next_serial: 0,
             counters: Counters::default(),
-            events: VecDeque::new(),
-            rejections: BTreeMap::new(),
-            dropped_outputs: 0,
+            journal: Journal::new(limits.output_queue),
             deaf: false,
             stuck_nonce: None,
             stuck_message_id: None,
@@ -240,11 +236,11 @@ impl GroupMember {
     fn drain_ike(&mut self, now: Now) {
         while let Some(event) = self.ike.poll_event() {
             if let Some(code) = event.code() {
-                *self.rejections.entry(code.as_str()).or_insert(0) += 1;
+                self.journal.count(code);
             }
             let consequence = self.note(&event);
             if let Some((peer, kind)) = translate(event) {
-                self.event(now, peer, kind);
+                self.journal.tell(now.mono, peer, kind);
             }
             match consequence {
                 Consequence::None => {}
@@ -270,26 +266,6 @@ impl GroupMember {
             _ => Consequence::None,
         }
     }
-
-    fn event(&mut self, now: Now, peer: Option<SocketAddr>, kind: EventKind) {
-        if self.events.len() >= self.limits.output_queue {
-            self.events.pop_front();
-            self.dropped_outputs += 1;
-        }
-        self.events.push_back(Event { at: now.mono, peer, kind });
-    }
-
-    fn reject(
-        &mut self,
-        now: Now,
-        peer: Option<SocketAddr>,
-        code: Code,
-        detail: impl Into<Cow<'static, str>>,
-        effect: Kept,
-    ) {
-        *self.rejections.entry(code.as_str()).or_insert(0) += 1;
-        self.event(now, peer, EventKind::Rejected { code, detail: detail.into(), effect });
-    }
 }
 
 impl Machine for GroupMember {
@@ -298,7 +274,7 @@ impl Machine for GroupMember {
     fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
         // A faulty member loses what arrives in pieces.
         if self.deaf || (self.behaviour.has(Defect::FragReasm) && datagram.payload.len() > 1_472) {
-            return self.reject(now, Some(datagram.src), code::DEAF, "", Kept::StateKept);
+            return self.journal.reject(now.mono, Some(datagram.src), code::DEAF, "", Kept::StateKept);
         }
         self.deaf |= datagram.payload.len() > 20_000 && self.behaviour.has(Defect::GmDeafAfterLargePush);
         match self.ike.handle_datagram(now, datagram) {
@@ -309,7 +285,7 @@ impl Machine for GroupMember {
                 _ if self.behaviour.has(Defect::GmExchangeTypeIgnored) => self.push_message(now, &message),
                 _ if self.behaviour.has(Defect::GmAnswersAcks) => self.ike.send_on(message.path, message.message),
                 // REQ GDOI-NEG-194
-                _ => self.reject(now, Some(datagram.src), code::ACK_ROLE, "", Kept::StateKept),
+                _ => self.journal.reject(now.mono, Some(datagram.src), code::ACK_ROLE, "", Kept::StateKept),
             },
         }
         self.drain_ike(now);
@@ -344,7 +320,7 @@ impl Machine for GroupMember {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.journal.take()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -10,10 +10,10 @@ mod send;
 mod status;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use hallmark_core::{Code, Datagram, Instant, Limits, Now, Rng};
+use hallmark_core::{Datagram, Instant, Limits, Now, Rng};
 use hallmark_wire::isakmp::{ExchangeType, Identification};
 
 use crate::behaviour::{Behaviour, Defect};
@@ -21,6 +21,7 @@ use crate::code;
 use crate::config::{Compat, ConfigError, GroupConfig, KsConfig, PeerConfig};
 use crate::event::{Event, EventKind, Kept};
 use crate::ike::{IkeEndpoint, IkeEvent, IkeInput, SaId, UnboundMessage};
+use crate::journal::Journal;
 use crate::machine::Machine;
 use crate::status::KsStatus;
 use crate::timers::Timers;
@@ -164,9 +165,7 @@ pub struct KeyServer {
     timers: Timers<Timer>,
     next_member: u64,
     next_serial: u64,
-    events: VecDeque<Event>,
-    rejections: BTreeMap<&'static str, u64>,
-    dropped_outputs: u64,
+    journal: Journal,
     deaf: bool,
     /// Nonce that a faulty server uses for ever.
     stuck_nonce: Option<Vec<u8>>,
@@ -204,9 +203,7 @@ impl KeyServer {
             timers: Timers::new(),
             next_member: 0,
             next_serial: 0,
-            events: VecDeque::new(),
-            rejections: BTreeMap::new(),
-            dropped_outputs: 0,
+            journal: Journal::new(limits.output_queue),
             deaf: false,
             stuck_nonce: None,
             config,
@@ -244,7 +241,7 @@ impl KeyServer {
         match message.header.exchange {
             ExchangeType::PUSH_ACK => self.ack_message(now, message),
             // REQ GDOI-NEG-051
-            _ => self.reject(now, Some(datagram.src), code::PUSH_ROLE, "", Kept::StateKept),
+            _ => self.journal.reject(now.mono, Some(datagram.src), code::PUSH_ROLE, "", Kept::StateKept),
         }
     }
 
@@ -266,39 +263,14 @@ impl KeyServer {
                 self.forget_pulls(sa);
             }
             if let Some(code) = event.code() {
-                let count = self.rejections.entry(code.as_str()).or_insert(0);
-                *count += 1;
+                let count = self.journal.count(code);
                 // REQ GDOI-NEG-053
-                self.deaf |= *count >= 1_000 && self.behaviour.has(Defect::KsFloodLocksOut);
+                self.deaf |= count >= 1_000 && self.behaviour.has(Defect::KsFloodLocksOut);
             }
             if let Some((peer, kind)) = translate(event) {
-                self.push_event(now.mono, peer, kind);
+                self.journal.tell(now.mono, peer, kind);
             }
         }
-    }
-
-    fn event(&mut self, now: Now, peer: Option<SocketAddr>, kind: EventKind) {
-        self.push_event(now.mono, peer, kind);
-    }
-
-    fn push_event(&mut self, at: Instant, peer: Option<SocketAddr>, kind: EventKind) {
-        if self.events.len() >= self.limits.output_queue {
-            self.events.pop_front();
-            self.dropped_outputs += 1;
-        }
-        self.events.push_back(Event { at, peer, kind });
-    }
-
-    fn reject(
-        &mut self,
-        now: Now,
-        peer: Option<SocketAddr>,
-        code: Code,
-        detail: impl Into<Cow<'static, str>>,
-        effect: Kept,
-    ) {
-        *self.rejections.entry(code.as_str()).or_insert(0) += 1;
-        self.push_event(now.mono, peer, EventKind::Rejected { code, detail: detail.into(), effect });
     }
 
     const fn new_member_id(&mut self) -> MemberId {
@@ -312,7 +284,7 @@ impl Machine for KeyServer {
 
     fn handle_datagram(&mut self, now: Now, datagram: &Datagram) {
         if self.deaf {
-            return self.reject(now, Some(datagram.src), code::DEAF, "", Kept::StateKept);
+            return self.journal.reject(now.mono, Some(datagram.src), code::DEAF, "", Kept::StateKept);
         }
         match self.ike.handle_datagram(now, datagram) {
             IkeInput::Consumed => {}
@@ -341,7 +313,7 @@ impl Machine for KeyServer {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.journal.take()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -37,6 +37,7 @@ pub mod data;
 pub mod event;
 pub mod group_member;
 pub mod ike;
+mod journal;
 pub mod key_server;
 pub mod lkh;
 mod machine;

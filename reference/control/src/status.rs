@@ -6,7 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use hallmark_core::Limits;
 use serde::Serialize;
 
+use crate::behaviour::Behaviour;
 use crate::data::GroupDirection;
+use crate::ike::IkeEndpoint;
+use crate::journal::Journal;
 
 /// Shows a key server.
 #[derive(Clone, Debug, Serialize)]
@@ -129,6 +132,33 @@ pub struct CommonStatus {
     pub limits: BTreeMap<&'static str, u64>,
     /// Outputs that were dropped because nobody took them.
     pub dropped_outputs: u64,
+}
+
+impl CommonStatus {
+    /// Shows what a machine has of phase 1, of refusals and of switches.
+    pub(crate) fn of(
+        ike: &IkeEndpoint,
+        journal: &Journal,
+        behaviour: &Behaviour,
+        limits: &Limits,
+        allow_weak: &[String],
+        compat: BTreeMap<String, Vec<&'static str>>,
+    ) -> Self {
+        Self {
+            phase1: Phase1Status {
+                half_open: ike.half_open(),
+                established: ike.established(),
+                in_reassembly: ike.in_reassembly(),
+            },
+            rejections: journal.rejections().clone(),
+            allow_weak: allow_weak.to_vec(),
+            compat,
+            defects: behaviour.defect_names(),
+            variants: behaviour.variant_names(),
+            limits: limits_table(limits),
+            dropped_outputs: journal.dropped() + ike.dropped_outputs(),
+        }
+    }
 }
 
 /// Shows phase 1.
@@ -317,7 +347,7 @@ pub struct SaStatus {
 
 /// Lists limits by name.
 #[must_use]
-pub fn limits_table(limits: &Limits) -> BTreeMap<&'static str, u64> {
+fn limits_table(limits: &Limits) -> BTreeMap<&'static str, u64> {
     let size = |value: usize| value as u64;
     BTreeMap::from([
         ("message_octets", size(limits.message_octets)),

@@ -158,7 +158,7 @@ impl GroupMember {
                 self.timers.set(Timer::Recovery, next);
                 let delay_secs = next.saturating_since(now.mono).as_secs();
                 let kind = EventKind::RecoveryPostponed { group: self.config.group.id, spi, delay_secs };
-                self.event(now, None, kind);
+                self.journal.tell(now.mono, None, kind);
             }
         }
         self.drain_ike(now);
@@ -178,7 +178,7 @@ impl GroupMember {
         }
         self.data.recovery.latest = Some(now.mono);
         self.data.recovery.executed += 1;
-        self.event(now, None, EventKind::RecoveryRegistration { group: self.config.group.id, spi });
+        self.journal.tell(now.mono, None, EventKind::RecoveryRegistration { group: self.config.group.id, spi });
         if self.behaviour.has(Defect::GmRecoveryDropsKeys) {
             self.sadb = crate::sadb::Sadb::default();
         }
@@ -226,7 +226,7 @@ impl GroupMember {
             own_secs: Pseudotime::secs(old.mine),
             allowed_secs: SKEW.as_secs_f64(),
         };
-        self.event(now, None, kind);
+        self.journal.tell(now.mono, None, kind);
     }
 
     /// Takes over what an accepted PUSH says. One with TEKs brings the whole data policy, one without only the time.
@@ -253,7 +253,7 @@ impl GroupMember {
                     server_secs: Pseudotime::secs(theirs),
                     own_secs: Pseudotime::secs(mine),
                 };
-                self.event(now, None, kind);
+                self.journal.tell(now.mono, None, kind);
             }
         }
         if mine.is_some() && self.behaviour.has(Defect::GmPseudotimeRekeyIgnored) {

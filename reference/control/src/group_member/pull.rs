@@ -82,7 +82,13 @@ impl GroupMember {
                 kek.sequence = 0;
             }
             // REQ GDOI-PULL-043 GDOI-NEG-125 GDOI-NEG-126 GDOI-NEG-128 GDOI-NEG-129
-            return self.reject(now, peer, code::PULL_STATE, "no registration has this message id", Kept::StateKept);
+            return self.journal.reject(
+                now.mono,
+                peer,
+                code::PULL_STATE,
+                "no registration has this message id",
+                Kept::StateKept,
+            );
         };
         if self.behaviour.has(Defect::GmClearPullTaken) && !message.header.flags.contains(Flags::ENCRYPTION) {
             let header = Header { flags: Flags::ENCRYPTION, ..message.header };
@@ -104,7 +110,7 @@ impl GroupMember {
         };
         if let Err(code) = result {
             self.bad_message(code);
-            self.reject(now, peer, code, "", Kept::StateKept);
+            self.journal.reject(now.mono, peer, code, "", Kept::StateKept);
         }
     }
 
@@ -237,7 +243,7 @@ impl GroupMember {
             }
             Err(code) => {
                 self.bad_message(code);
-                self.reject(now, Some(message.path.peer), code, "", Kept::StateLost);
+                self.journal.reject(now.mono, Some(message.path.peer), code, "", Kept::StateLost);
                 // REQ GDOI-PULL-064: what was there before stays.
                 self.policy_refused();
                 self.pull_failed(now, code);
@@ -273,7 +279,7 @@ impl GroupMember {
             sids: sids.map(|sids| sids.values).unwrap_or_default(),
             sequence: self.kek.as_ref().map(|kek| kek.sequence),
         };
-        self.event(now, Some(message.path.peer), kind);
+        self.journal.tell(now.mono, Some(message.path.peer), kind);
         self.registered(now);
         if self.behaviour.varies(Variant::GmClosesPhase1) {
             self.ike.delete(now, message.sa);
@@ -308,7 +314,7 @@ impl GroupMember {
     pub(super) fn retire_kek(&mut self, now: Now, mut old: RekeySa) {
         old.forget = now.mono + hallmark_core::Duration::from_secs(10);
         let kind = EventKind::KekRemoved { kek_spi: hex::encode(old.spi), reason: "replaced" };
-        self.event(now, None, kind);
+        self.journal.tell(now.mono, None, kind);
         self.previous = Some(old);
     }
 
@@ -316,9 +322,9 @@ impl GroupMember {
         let kek_spi = hex::encode(new.spi);
         if self.config.test.export_keys {
             let iv_and_key = hex::encode(new.iv_and_key.expose());
-            self.event(now, None, EventKind::KekMaterial { kek_spi: kek_spi.clone(), iv_and_key });
+            self.journal.tell(now.mono, None, EventKind::KekMaterial { kek_spi: kek_spi.clone(), iv_and_key });
         }
-        self.event(now, None, EventKind::KekInstalled { kek_spi });
+        self.journal.tell(now.mono, None, EventKind::KekInstalled { kek_spi });
         self.kek = Some(new);
         self.follow_multicast(now);
     }
@@ -335,9 +341,9 @@ impl GroupMember {
             encryption_key: hex::encode(sa.encryption_key.expose()),
             integrity_key: hex::encode(sa.integrity_key.expose()),
         });
-        self.event(now, None, kind);
+        self.journal.tell(now.mono, None, kind);
         if let Some(material) = material {
-            self.event(now, None, material);
+            self.journal.tell(now.mono, None, material);
         }
     }
 
@@ -345,7 +351,7 @@ impl GroupMember {
     // REQ GDOI-PULL-051 GDOI-PULL-052
     fn refuse_policy(&mut self, now: Now, message: &ExchangeMessage<'_>, code: Code) {
         self.bad_message(code);
-        self.reject(now, Some(message.path.peer), code, "policy refused", Kept::StateLost);
+        self.journal.reject(now.mono, Some(message.path.peer), code, "policy refused", Kept::StateLost);
         self.policy_refused();
         self.pull = None;
         if !self.behaviour.has(Defect::GmRefusalSilent) && !self.behaviour.has(Defect::SuitebReregisterLoop) {

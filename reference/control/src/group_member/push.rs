@@ -40,7 +40,7 @@ impl GroupMember {
             Ok((kek, push)) => self.accept_push(now, message, &kek, push),
             Err(code::PUSH_DUPLICATE) => self.repeated_push(now, message),
             Err(code) => {
-                self.reject(now, Some(peer), code, "", Kept::StateKept);
+                self.journal.reject(now.mono, Some(peer), code, "", Kept::StateKept);
                 self.bad_push(now, message, code);
             }
         }
@@ -205,7 +205,7 @@ impl GroupMember {
             Ok(plan) => plan,
             Err(code) => {
                 self.bad_message(code);
-                self.reject(now, Some(message.path.peer), code, "", Kept::StateKept);
+                self.journal.reject(now.mono, Some(message.path.peer), code, "", Kept::StateKept);
                 return self.bad_push(now, message, code);
             }
         };
@@ -218,10 +218,10 @@ impl GroupMember {
         self.counters.rekeys_since_registration += 1;
         let left_out = plan.left_out;
         let kind = self.carry_out(now, kek, sequence, plan);
-        self.event(now, Some(message.path.peer), kind);
+        self.journal.tell(now.mono, Some(message.path.peer), kind);
         if left_out {
             // REQ GDOI-SID-027 GDOI-SID-028
-            self.reject(now, Some(message.path.peer), code::PUSH_NO_SENDER_ID, "", Kept::StateKept);
+            self.journal.reject(now.mono, Some(message.path.peer), code::PUSH_NO_SENDER_ID, "", Kept::StateKept);
             self.plan_by_lifetime(now);
             return self.plan_registration(now, now.mono, "no-sender-id");
         }
@@ -381,7 +381,7 @@ impl GroupMember {
             }
         }
         for spi in &gone {
-            self.event(now, None, EventKind::SaRemoved { spi: *spi, reason: "deleted" });
+            self.journal.tell(now.mono, None, EventKind::SaRemoved { spi: *spi, reason: "deleted" });
         }
         gone
     }
@@ -428,7 +428,7 @@ impl GroupMember {
             kek.sequence = 0;
         }
         if self.recent.place(message.message) != Some(0) {
-            return self.reject(now, Some(message.path.peer), code::PUSH_DUPLICATE, "", Kept::StateKept);
+            return self.journal.reject(now.mono, Some(message.path.peer), code::PUSH_DUPLICATE, "", Kept::StateKept);
         }
         self.counters.repeats += 1;
         let Some(latest) = &mut self.latest_ack else { return };
@@ -441,7 +441,7 @@ impl GroupMember {
         };
         let answer = again.then(|| (latest.path, latest.message.clone(), latest.encrypted));
         latest.repeated = true;
-        self.event(now, Some(message.path.peer), EventKind::PushRepeated { sequence });
+        self.journal.tell(now.mono, Some(message.path.peer), EventKind::PushRepeated { sequence });
         if let Some((path, octets, encrypted)) = answer {
             self.ike.send_on(path, &octets);
             self.note_ack(now, sequence, encrypted);
@@ -555,7 +555,7 @@ impl GroupMember {
     fn note_ack(&mut self, now: Now, sequence: u32, encrypted: bool) {
         self.counters.acks += 1;
         let form = if encrypted { "cisco" } else { "rfc8263" };
-        self.event(now, None, EventKind::AckSent { sequence, form });
+        self.journal.tell(now.mono, None, EventKind::AckSent { sequence, form });
     }
 
     fn own_address(&self, path: Path) -> SocketAddr {

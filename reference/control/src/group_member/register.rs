@@ -136,7 +136,7 @@ impl GroupMember {
         };
         self.counters.attempts += 1;
         let kind = EventKind::RegistrationStarted { server: address, reason: self.registration.reason };
-        self.event(now, Some(address), kind);
+        self.journal.tell(now.mono, Some(address), kind);
         let alive = self.server_sas.get(&server).copied().filter(|sa| self.ike.sa(*sa).is_some());
         match alive {
             // REQ GDOI-P1-009: one phase 1 SA serves several registrations.
@@ -210,7 +210,7 @@ impl GroupMember {
 
     fn server_failed(&mut self, now: Now, server: usize, code: Code) {
         if let Some(address) = self.config.servers.get(server).map(|server| server.address) {
-            self.event(now, Some(address), EventKind::RegistrationFailed { server: address, code });
+            self.journal.tell(now.mono, Some(address), EventKind::RegistrationFailed { server: address, code });
         }
         if self.behaviour.has(Defect::GmDropsSasOnFailure) {
             self.drop_keys(now, "deleted");
@@ -340,7 +340,7 @@ impl GroupMember {
             self.remove_kek(now, "expired");
         }
         for (spi, reason) in self.sadb.expire(now.mono) {
-            self.event(now, None, EventKind::SaRemoved { spi, reason });
+            self.journal.tell(now.mono, None, EventKind::SaRemoved { spi, reason });
         }
         self.set_expiry_timer();
         let nothing_left = self.kek.is_none() && self.sadb.is_empty();
@@ -353,7 +353,7 @@ impl GroupMember {
 
     pub(super) fn remove_kek(&mut self, now: Now, reason: &'static str) {
         if let Some(kek) = self.kek.take() {
-            self.event(now, None, EventKind::KekRemoved { kek_spi: hex::encode(kek.spi), reason });
+            self.journal.tell(now.mono, None, EventKind::KekRemoved { kek_spi: hex::encode(kek.spi), reason });
             self.follow_multicast(now);
         }
     }
@@ -365,7 +365,7 @@ impl GroupMember {
         let spis: Vec<u32> = self.sadb.iter().map(|sa: &Sa| sa.spi).collect();
         for spi in spis {
             self.sadb.remove(spi);
-            self.event(now, None, EventKind::SaRemoved { spi, reason });
+            self.journal.tell(now.mono, None, EventKind::SaRemoved { spi, reason });
         }
         self.sids = None;
         self.set_expiry_timer();
@@ -385,12 +385,12 @@ impl GroupMember {
             return;
         }
         if let Some(group_address) = self.joined.take() {
-            self.event(now, None, EventKind::MulticastLeave { group_address });
+            self.journal.tell(now.mono, None, EventKind::MulticastLeave { group_address });
         }
         if let Some(group_address) = wanted {
             let interface = self.config.group.multicast_interface;
             let port = self.kek.as_ref().map_or(0, |kek| kek.destination_port);
-            self.event(now, None, EventKind::MulticastJoin { group_address, port, interface });
+            self.journal.tell(now.mono, None, EventKind::MulticastJoin { group_address, port, interface });
         }
         self.joined = wanted;
     }

@@ -8,7 +8,7 @@ use super::GroupMember;
 use super::keys::RekeySa;
 use crate::config::{Compat, EncapsulationMode, SaDirection};
 use crate::sadb::Sa;
-use crate::status::{CommonStatus, GmKekStatus, GmStatus, Phase1Status, SaStatus, limits_table};
+use crate::status::{CommonStatus, GmKekStatus, GmStatus, SaStatus};
 
 impl GroupMember {
     pub(super) fn make_status(&self, now: Instant) -> GmStatus {
@@ -42,20 +42,14 @@ impl GroupMember {
             repeats_received: self.counters.repeats,
             acks_sent: self.counters.acks,
             multicast_groups: self.joined.into_iter().collect(),
-            common: CommonStatus {
-                phase1: Phase1Status {
-                    half_open: self.ike.half_open(),
-                    established: self.ike.established(),
-                    in_reassembly: self.ike.in_reassembly(),
-                },
-                rejections: self.rejections.clone(),
-                allow_weak: self.config.phase1.allow_weak.clone(),
-                compat: self.compat_table(),
-                defects: self.behaviour.defect_names(),
-                variants: self.behaviour.variant_names(),
-                limits: limits_table(&self.limits),
-                dropped_outputs: self.dropped_outputs + self.ike.dropped_outputs(),
-            },
+            common: CommonStatus::of(
+                &self.ike,
+                &self.journal,
+                &self.behaviour,
+                &self.limits,
+                &self.config.phase1.allow_weak,
+                self.compat_table(),
+            ),
         }
     }
 

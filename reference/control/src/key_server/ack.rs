@@ -29,7 +29,7 @@ impl KeyServer {
         match self.check_ack(message) {
             Ok(credit) => self.credit(now, message, credit),
             // REQ GDOI-ACK-034
-            Err(code) => self.reject(now, Some(message.path.peer), code, "", Kept::StateKept),
+            Err(code) => self.journal.reject(now.mono, Some(message.path.peer), code, "", Kept::StateKept),
         }
     }
 
@@ -112,7 +112,7 @@ impl KeyServer {
             form: credit.form,
             length_reading: credit.length_reading,
         };
-        self.event(now, Some(message.path.peer), kind);
+        self.journal.tell(now.mono, Some(message.path.peer), kind);
     }
 }
 

@@ -83,7 +83,7 @@ impl KeyServer {
         group.config.members.clone_from(&config.members);
         group.config.min_gm_version = config.min_gm_version;
         group.pending = Some(Box::new(config));
-        self.event(now, None, EventKind::PolicyChanged { group: id });
+        self.journal.tell(now.mono, None, EventKind::PolicyChanged { group: id });
         Ok(CommandReply::Done)
     }
 

@@ -101,7 +101,7 @@ impl KeyServer {
             Some((State::Done { .. }, _)) => Err((code::PULL_STATE, Kept::StateKept)),
         };
         if let Err((code, effect)) = result {
-            self.reject(now, Some(message.path.peer), code, "", effect);
+            self.journal.reject(now.mono, Some(message.path.peer), code, "", effect);
             self.answer_rejection(now, message.sa, code);
         }
     }
@@ -136,7 +136,7 @@ impl KeyServer {
             }
             self.pulls.remove(&(sa, message_id));
             let peer = self.ike.sa(sa).map(|sa| sa.path().peer);
-            return self.reject(now, peer, code::PULL_TIMEOUT, "", Kept::StateLost);
+            return self.journal.reject(now.mono, peer, code::PULL_TIMEOUT, "", Kept::StateLost);
         }
         exchange.sent += 1;
         let delay = timing.wait(exchange.sent);
@@ -579,7 +579,7 @@ impl KeyServer {
             sids: sids.to_vec(),
             again,
         };
-        self.event(now, Some(peer.path.peer), kind);
+        self.journal.tell(now.mono, Some(peer.path.peer), kind);
     }
 
     fn repeat_m2(&mut self, now: Now, message: &ExchangeMessage<'_>) {
@@ -668,7 +668,7 @@ impl KeyServer {
             let (code, effect) = self.abandon(key, code::PULL_EVICTED);
             if unfinished {
                 let peer = self.ike.sa(sa).map(|sa| sa.path().peer);
-                self.reject(now, peer, code, "", effect);
+                self.journal.reject(now.mono, peer, code, "", effect);
             }
         }
     }

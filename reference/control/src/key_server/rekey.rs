@@ -39,7 +39,7 @@ impl KeyServer {
         // A group that cannot sign says so when it starts, not when the first rekey is missing.
         let silent = self.behaviour.has(Defect::NoRsaKey);
         if generation.kek.as_ref().is_some_and(|kek| kek.signing_key.is_none()) && !silent {
-            self.push_event(now, None, EventKind::NoSigningKey { group: id });
+            self.journal.tell(now, None, EventKind::NoSigningKey { group: id });
         }
         self.announce(now, id, &generation);
         group.kek = generation.kek;
@@ -343,7 +343,7 @@ impl KeyServer {
             let leaf = member.leaf;
             let identity = member.identity.to_string();
             let kind = EventKind::MemberRemoved { group: id, identity, reason: "command" };
-            self.event(now, Some(member.path.peer), kind);
+            self.journal.tell(now.mono, Some(member.path.peer), kind);
             leaf
         };
         let mut reply = None;
@@ -379,7 +379,7 @@ impl KeyServer {
         let Some(group) = self.groups.get(&id) else { return };
         let fits = group.next.as_ref().is_some_and(|next| next.kek.as_ref().map(|kek| kek.spi) == kek);
         if fits {
-            self.event(now, None, EventKind::SidsExhausted { group: id });
+            self.journal.tell(now.mono, None, EventKind::SidsExhausted { group: id });
             self.clean_slate(now, id, "delete");
         }
     }
@@ -399,7 +399,7 @@ impl KeyServer {
         let transport = |config: &GroupConfig| config.kek.as_ref().map(|kek| kek.transport);
         let moved = (transport(&old) != transport(new)).then(|| transport_name(transport(new)));
         if let Some(transport) = moved {
-            self.event(now, None, EventKind::TransportChanged { group: id, transport });
+            self.journal.tell(now.mono, None, EventKind::TransportChanged { group: id, transport });
         }
         Some(if everything {
             Change::Everything
@@ -485,9 +485,9 @@ impl KeyServer {
         let kek_spi = hex::encode(kek.spi);
         if self.config.test.export_keys {
             let iv_and_key = hex::encode(kek.iv_and_key.expose());
-            self.push_event(now, None, EventKind::KekMaterial { kek_spi: kek_spi.clone(), iv_and_key });
+            self.journal.tell(now, None, EventKind::KekMaterial { kek_spi: kek_spi.clone(), iv_and_key });
         }
-        self.push_event(now, None, EventKind::KekCreated { group: id, kek_spi });
+        self.journal.tell(now, None, EventKind::KekCreated { group: id, kek_spi });
     }
 
     fn announce_tek(&mut self, now: Instant, id: u32, tek: &Tek) {
@@ -497,9 +497,9 @@ impl KeyServer {
                 encryption_key: hex::encode(tek.encryption_key.expose()),
                 integrity_key: hex::encode(tek.integrity_key.expose()),
             };
-            self.push_event(now, None, kind);
+            self.journal.tell(now, None, kind);
         }
-        self.push_event(now, None, EventKind::TekCreated { group: id, spi: tek.spi });
+        self.journal.tell(now, None, EventKind::TekCreated { group: id, spi: tek.spi });
     }
 }
 

@@ -374,7 +374,7 @@ impl KeyServer {
             copy: job.copy,
             members,
         };
-        self.event(now, job.multicast, kind);
+        self.journal.tell(now.mono, job.multicast, kind);
         job.stage = Stage::Waiting;
         if job.copy < job.copies { job.copy_started + job.period } else { now.mono + job.period.max(ACK_WAIT) }
     }
@@ -478,7 +478,7 @@ impl KeyServer {
             removed = gone.into_iter().map(|id| (id, "cleared")).collect();
         }
         for (peer, kind) in events {
-            self.event(now, Some(peer), kind);
+            self.journal.tell(now.mono, Some(peer), kind);
         }
         for (id, reason) in removed {
             self.drop_member(now, job.group, id, reason);
@@ -493,7 +493,7 @@ impl KeyServer {
             group.banned.insert(member.key.clone());
         }
         let kind = EventKind::MemberRemoved { group: id, identity: member.identity.to_string(), reason };
-        self.event(now, Some(member.path.peer), kind);
+        self.journal.tell(now.mono, Some(member.path.peer), kind);
     }
 }
 

@@ -8,9 +8,7 @@ use super::KeyServer;
 use super::group::{Group, Kek, Member};
 use super::rekey::transport_name;
 use crate::config::data::ReplayMethod;
-use crate::status::{
-    CommonStatus, GroupStatus, KekStatus, KsStatus, MemberStatus, Phase1Status, SidStatus, TekStatus, limits_table,
-};
+use crate::status::{CommonStatus, GroupStatus, KekStatus, KsStatus, MemberStatus, SidStatus, TekStatus};
 
 impl KeyServer {
     pub(super) fn make_status(&self, now: Instant) -> KsStatus {
@@ -18,20 +16,14 @@ impl KeyServer {
             role: "ks",
             listen: self.config.listen.clone(),
             groups: self.groups.values().map(|group| self.group_status(group, now)).collect(),
-            common: CommonStatus {
-                phase1: Phase1Status {
-                    half_open: self.ike.half_open(),
-                    established: self.ike.established(),
-                    in_reassembly: self.ike.in_reassembly(),
-                },
-                rejections: self.rejections.clone(),
-                allow_weak: self.config.phase1.allow_weak.clone(),
-                compat: self.compat_table(),
-                defects: self.behaviour.defect_names(),
-                variants: self.behaviour.variant_names(),
-                limits: limits_table(&self.limits),
-                dropped_outputs: self.dropped_outputs + self.ike.dropped_outputs(),
-            },
+            common: CommonStatus::of(
+                &self.ike,
+                &self.journal,
+                &self.behaviour,
+                &self.limits,
+                &self.config.phase1.allow_weak,
+                self.compat_table(),
+            ),
         }
     }
 
