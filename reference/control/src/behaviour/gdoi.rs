@@ -250,6 +250,18 @@ macro_rules! gdoi_defects {
                 "Excludes a member without replacing the KEK.";
             KsOldTeksNotShortened => "ks_old_teks_not_shortened", "POLICY-015",
                 "Does not shorten replaced TEKs on an operator's rekey.";
+            KsPolicyChangePushes => "ks_policy_change_pushes", "POLICY-014",
+                "Sends a PUSH as soon as its configuration changes, without being told to.";
+            KsPolicyChangeServedEarly => "ks_policy_change_served_early", "POLICY-014",
+                "Hands the old TEKs out with the traffic of a changed configuration.";
+            KsPolicyChangeLost => "ks_policy_change_lost", "POLICY-014",
+                "Forgets a changed configuration before the rekey that was to bring it.";
+            KsLifetimeChangeHitsOldTek => "ks_lifetime_change_hits_old_tek", "REKEY-034",
+                "Applies a changed lifetime to the TEKs that are in use.";
+            KsRemovedStillPushed => "ks_removed_still_pushed", "POLICY-020",
+                "Goes on sending PUSH messages to members that an operator has removed.";
+            KsPushNeedsPhase1 => "ks_push_needs_phase1", "REG-015",
+                "Sends PUSH messages only to members whose phase 1 SA is still there.";
             KsReplaceNowKeepsOld => "ks_replace_now_keeps_old", "POLICY-017",
                 "Does not delete the old TEKs when an operator replaces them at once.";
             KsAckHashUnchecked => "ks_ack_hash_unchecked", "GDOI-ACK-026",

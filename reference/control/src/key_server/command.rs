@@ -5,6 +5,7 @@ use hallmark_core::Now;
 use super::group::{MemberId, identity_octets};
 use super::rekey::{Old, Renewal};
 use super::{CommandError, CommandReply, KeyServer, KsCommand};
+use crate::behaviour::Defect;
 use crate::config::GroupConfig;
 use crate::event::EventKind;
 use crate::ike::SaId;
@@ -82,8 +83,21 @@ impl KeyServer {
         // Who may join is a matter of now; what members use is a matter of the next rekey.
         group.config.members.clone_from(&config.members);
         group.config.min_gm_version = config.min_gm_version;
-        group.pending = Some(Box::new(config));
+        let behaviour = &self.behaviour;
+        for tek in &mut group.teks {
+            let Some(new) = config.teks.get(tek.policy) else { continue };
+            if behaviour.has(Defect::KsPolicyChangeServedEarly) {
+                tek.config.acl.clone_from(&new.acl);
+            }
+            if behaviour.has(Defect::KsLifetimeChangeHitsOldTek) {
+                tek.expires = tek.created + new.lifetime;
+            }
+        }
+        group.pending = Some(Box::new(config)).filter(|_| !behaviour.has(Defect::KsPolicyChangeLost));
         self.journal.tell(now.mono, None, EventKind::PolicyChanged { group: id });
+        if self.behaviour.has(Defect::KsPolicyChangePushes) {
+            return self.rekey(now, id, Old::Shorten);
+        }
         Ok(CommandReply::Done)
     }
 

@@ -338,6 +338,9 @@ impl KeyServer {
     pub(super) fn exclude(&mut self, now: Now, id: u32, member: MemberId) -> Result<CommandReply, CommandError> {
         let leaf = {
             let group = self.groups.get_mut(&id).ok_or(CommandError::NoGroup(id))?;
+            if self.behaviour.has(Defect::KsRemovedStillPushed) {
+                return Ok(CommandReply::Done);
+            }
             let Some(member) = group.take_member(member) else { return Ok(CommandReply::Done) };
             group.counters.removals += 1;
             let leaf = member.leaf;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hallmark_core::{Duration, Instant, Now};
 use hallmark_wire::gdoi::LkhUpdate;
 
-use super::group::{Kek, MemberId, RING, Tek};
+use super::group::{Kek, Member, MemberId, RING, Tek};
 use super::policy::{self, Context, Delays, Keys};
 use super::{CommandReply, KeyServer, Timer};
 use crate::behaviour::Defect;
@@ -118,6 +118,10 @@ impl KeyServer {
             while pending.len() > 1 {
                 pending.pop_last();
             }
+        }
+        if self.behaviour.has(Defect::KsPushNeedsPhase1) {
+            let there = |member: &Member| self.ike.find_peer(&member.identity).is_some();
+            pending.retain(|id, _| group.members.get(id).is_some_and(there));
         }
         let multicast = match kek.transport {
             Transport::Unicast => None,
