@@ -140,6 +140,7 @@ pub(crate) const MODULES: &[&[Case]] = &[
     ks_push::form::CASES,
     ks_push::members::CASES,
     ks_push::multicast::CASES,
+    ks_push::policy::CASES,
     ks_push::sequence::CASES,
     ks_push::timing::CASES,
 ];

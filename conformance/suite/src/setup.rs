@@ -210,6 +210,16 @@ impl Replay {
     }
 }
 
+impl Group {
+    /// Writes the group alone, as a change of policy carries it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut out = String::new();
+        group_lines(&mut out, self);
+        out
+    }
+}
+
 /// A key server as a subject.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KsSetup {

@@ -7,5 +7,6 @@ pub(crate) mod form;
 mod kit;
 pub(crate) mod members;
 pub(crate) mod multicast;
+pub(crate) mod policy;
 pub(crate) mod sequence;
 pub(crate) mod timing;
