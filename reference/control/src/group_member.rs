@@ -218,6 +218,9 @@ impl GroupMember {
     /// Tells that a datapath has used up its sender ids: it stops sending, and the member registers again.
     // REQ GDOI-SID-024 GDOI-SID-025
     pub fn sender_ids_exhausted(&mut self, now: Now) {
+        if self.behaviour.has(Defect::GmSidExhaustionIgnored) {
+            return;
+        }
         self.sids = None;
         self.start_registration(now, "exhausted");
     }

@@ -388,6 +388,12 @@ macro_rules! gdoi_defects {
                 "Installs counter-mode SAs of a PUSH without a sender id.";
             GmNewSidUnderOldKeys => "gm_new_sid_under_old_keys", "ESP-023",
                 "Goes on sending under counter-mode keys that a registration does not mention, with the sender ids that it brought.";
+            GmOldSidKept => "gm_old_sid_kept", "GDOI-SID-023",
+                "Keeps the sender ids that it has when a registration brings others.";
+            GmSidChangesOnPush => "gm_sid_changes_on_push", "GDOI-SID-021",
+                "Takes the sender ids after its own for the SAs of a PUSH.";
+            GmSidExhaustionIgnored => "gm_sid_exhaustion_ignored", "GDOI-SID-025",
+                "Does not register again when its sender ids have run out.";
             GmSidFromPush => "gm_sid_from_push", "GDOI-NEG-169",
                 "Takes sender ids from a PUSH.";
             GmDropsSasOnFailure => "gm_drops_sas_on_failure", "GDOI-PULL-064",

@@ -262,7 +262,9 @@ impl GroupMember {
         let spis: Vec<u32> = policy.teks.iter().map(|tek| tek.spi).collect();
         let sids = keys.sids;
         // REQ GDOI-SID-023
-        self.sids.clone_from(&sids);
+        if self.sids.is_none() || !self.behaviour.has(Defect::GmOldSidKept) {
+            self.sids.clone_from(&sids);
+        }
         // REQ ESP-023
         if !self.behaviour.has(Defect::GmNewSidUnderOldKeys) {
             self.sadb.stop_counting_but(&spis, now.mono);

@@ -318,8 +318,14 @@ impl GroupMember {
         // REQ GDOI-PUSH-054: first what goes, then what comes.
         let late = self.behaviour.has(Defect::GmDeletesAfterInstalling);
         let mut deleted = if late { Vec::new() } else { self.delete(now, kek, &plan.deletes) };
+        // REQ GDOI-SID-021: a PUSH brings no sender ids, those of the registration serve its SAs too.
         if let Some(sids) = plan.sids {
             self.sids = Some(sids);
+        }
+        if self.behaviour.has(Defect::GmSidChangesOnPush)
+            && let Some(sids) = &mut self.sids
+        {
+            sids.values.iter_mut().for_each(|id| *id = id.wrapping_add(1));
         }
         let new_kek = plan.new_kek.as_ref().map(|kek| hex::encode(kek.spi));
         if let Some(new) = plan.new_kek {

@@ -54,6 +54,28 @@ pub(crate) const CASES: &[Case] = &[
         cost: 100,
         run: new_ids,
     },
+    case! {
+        "ESPT-012", "data.esp", Must, Gm,
+        title: "the sender id of a registration is used under the keys of a rekey too",
+        purpose: "A PUSH brings none: whatever else a member puts there is somebody else's.",
+        requirements: ["GDOI-SID-021"],
+        sources: ["RFC 6407 §5.6.4.3"],
+        catches: ["gm_sid_changes_on_push"],
+        needs: [Datapath],
+        cost: 30,
+        run: after_a_rekey,
+    },
+    case! {
+        "ESPT-013", "data.esp", Must, Gm,
+        title: "another registration under the same keys replaces the sender id",
+        purpose: "A member that registers again may have lost its count; only the new id keeps it from repeating itself.",
+        requirements: ["GDOI-SID-023"],
+        sources: ["RFC 6407 §5.6.4.3", "RFC 6407 §3.5"],
+        catches: ["gm_old_sid_kept"],
+        needs: [Datapath, Setup],
+        cost: 100,
+        run: replaced_id,
+    },
 ];
 
 /// Packets that each round sends.
@@ -153,20 +175,46 @@ fn comes_back(cx: &mut Cx<'_>) -> Flow {
     scene.finish(cx)
 }
 
+/// Length of the sender ids of the cases below: they fill the first octet of an IV.
+const BITS: u16 = 8;
+/// The first sender id of a member in the cases below.
+const FIRST: u32 = 100;
+
+/// Starts a member under this TEK whose sender id is the first.
+fn first_id(cx: &mut Cx<'_>, tek: &Tek) -> Flow<DataScene> {
+    let change = |script: &mut hallmark_probe::KsScript| {
+        with_tek(script, tek.clone());
+        script.group.sids = Some(SidPlan { bits: BITS, next: FIRST, default_count: 1 });
+    };
+    let scene = DataScene::optional(cx, |_| {}, change)?;
+    scene.ok_or_else(|| Stop::NotSupported("gm.esp.aes-gcm".to_owned(), "false".to_owned()))
+}
+
+/// Gives the sender id after the last that was handed out.
+fn next_id(scene: &DataScene) -> u32 {
+    scene.scene.ks.script.group.sids.as_ref().map_or(0, |plan| plan.next)
+}
+
+/// Gives the sender id of a packet.
+fn id_of(seen: &EspSeen) -> u32 {
+    seen.iv.first().map_or(u32::MAX, |first| u32::from(*first))
+}
+
+/// Sends a round of packets, of which some have to leave.
+fn some(cx: &mut Cx<'_>, scene: &mut DataScene) -> Flow<Vec<EspSeen>> {
+    let packets: Vec<Vec<u8>> = (1..=ROUND).map(|ident| datagram(LAN_HOST, WAN_HOST).ident(ident).octets()).collect();
+    let seen = sent(cx, scene, &packets)?;
+    cx.require(!seen.is_empty(), "nothing leaves the member")?;
+    Ok(seen)
+}
+
 fn new_ids(cx: &mut Cx<'_>) -> Flow {
     // RFC 6407 §5.6.4.3 wants the sender id in the IVs of all SAs of the group and does not say which SAs those are when
     // the server that hands it out no longer knows of some.
     const NOT_OURS: Rule = Rule::advisory("esp.sender-ids-belong-to-keys", &["ESP-023"]);
-    const BITS: u16 = 8;
-    const FIRST: u32 = 100;
     let old = GCM.tek(cx).lifetime(100);
-    let change = |script: &mut hallmark_probe::KsScript| {
-        with_tek(script, old.clone());
-        script.group.sids = Some(SidPlan { bits: BITS, next: FIRST, default_count: 1 });
-    };
-    let scene = DataScene::optional(cx, |_| {}, change)?;
-    let mut scene = cx.have(scene, "the member does not register with AES-GCM")?;
-    sent_to(cx, &mut scene, WAN_HOST, old.spi, "with the first sender id")?;
+    let mut scene = first_id(cx, &old)?;
+    some(cx, &mut scene)?;
     // The server begins again: other keys, and the sender ids from 0.
     let new = successor(&mut scene, 3_600)?;
     let group = &mut scene.scene.ks.script.group;
@@ -174,13 +222,9 @@ fn new_ids(cx: &mut Cx<'_>) -> Flow {
     group.sids = Some(SidPlan { bits: BITS, next: 0, default_count: 1 });
     let before = cx.world.now();
     scene.register(cx)?;
-    let handed_out = scene.scene.ks.script.group.sids.as_ref().map_or(0, |plan| plan.next);
-    let after = (cx.world.now() - before).as_secs_f64();
-    let packets: Vec<Vec<u8>> = (1..=ROUND).map(|ident| datagram(LAN_HOST, WAN_HOST).ident(ident).octets()).collect();
-    let seen = sent(cx, &mut scene, &packets)?;
-    cx.require(!seen.is_empty(), "nothing leaves after the second registration")?;
-    let id = |seen: &EspSeen| seen.iv.first().map_or(u32::MAX, |first| u32::from(*first));
-    let foreign: Vec<&EspSeen> = seen.iter().filter(|seen| seen.spi == old.spi && id(seen) < handed_out).collect();
+    let (handed_out, after) = (next_id(&scene), (cx.world.now() - before).as_secs_f64());
+    let seen = some(cx, &mut scene)?;
+    let foreign: Vec<&EspSeen> = seen.iter().filter(|seen| seen.spi == old.spi && id_of(seen) < handed_out).collect();
     let under_new = seen.iter().filter(|seen| seen.spi == new.spi).count();
     let observed = format!(
         "{after:.0} s later: {under_new} of {} packets under the new key; under the old one {} with a new sender id{}",
@@ -189,5 +233,42 @@ fn new_ids(cx: &mut Cx<'_>) -> Flow {
         foreign.first().map(|seen| format!(", IV {}", hex::encode(&seen.iv))).unwrap_or_default(),
     );
     NOT_OURS.judge(cx, foreign.is_empty(), "new sender ids under the new key only", observed);
+    scene.finish(cx)
+}
+
+/// Judges that every packet has a sender id of this range.
+fn judge_ids(cx: &mut Cx<'_>, rule: &Rule, what: &str, seen: &[EspSeen], ids: std::ops::Range<u32>) {
+    let found: Vec<u32> = seen.iter().map(id_of).collect();
+    let ok = found.iter().all(|id| ids.contains(id));
+    let observed = format!("{what}: sender ids {found:?}");
+    rule.judge(cx, ok, &format!("a sender id from {} to {}", ids.start, ids.end.saturating_sub(1)), observed);
+}
+
+fn after_a_rekey(cx: &mut Cx<'_>) -> Flow {
+    const KEPT: Rule = Rule::new("esp.sender-id-after-rekey", &["GDOI-SID-021"]);
+    let tek = GCM.tek(cx);
+    let mut scene = first_id(cx, &tek)?;
+    for round in 1..=2 {
+        let new = successor(&mut scene, 3_600)?;
+        // With the old SA gone it has to change over at once.
+        scene.push(cx, PushSpec::tek(new).with_delete(deletion(1, vec![vec![0; 4]])))?;
+        let seen = some(cx, &mut scene)?;
+        // Whatever the member was given, in one registration or in several.
+        let ids = FIRST..next_id(&scene);
+        judge_ids(cx, &KEPT, &format!("rekey {round}"), &seen, ids);
+    }
+    scene.finish(cx)
+}
+
+fn replaced_id(cx: &mut Cx<'_>) -> Flow {
+    const REPLACED: Rule = Rule::new("esp.sender-id-replaced", &["GDOI-SID-023"]);
+    let tek = GCM.tek(cx).lifetime(100);
+    let mut scene = first_id(cx, &tek)?;
+    some(cx, &mut scene)?;
+    let before = next_id(&scene);
+    scene.register(cx)?;
+    let seen = some(cx, &mut scene)?;
+    let ids = before..next_id(&scene);
+    judge_ids(cx, &REPLACED, "after the second registration", &seen, ids);
     scene.finish(cx)
 }

@@ -192,9 +192,9 @@ pub(crate) const CASES: &[Case] = &[
         "ESPS-012", "data.esp", Must, Gm,
         title: "when the IVs of a sender id have run out nothing more is sent under it",
         purpose: "The next IV would be the first one again.",
-        requirements: ["ESP-067", "ESP-023", "DP-001"],
-        sources: ["RFC 6054 §5"],
-        catches: ["dp_sid_wraps_on_exhaustion"],
+        requirements: ["ESP-067", "ESP-023", "GDOI-SID-024", "GDOI-SID-025", "DP-001"],
+        sources: ["RFC 6054 §5", "RFC 6407 §5.6.4.3"],
+        catches: ["dp_sid_wraps_on_exhaustion", "gm_sid_exhaustion_ignored"],
         needs: [Datapath, Setup, Console],
         cost: 40,
         run: ivs_run_out,
@@ -475,7 +475,8 @@ fn numbers_roll_over(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn ivs_run_out(cx: &mut Cx<'_>) -> Flow {
-    const ENDS: Rule = Rule::new("esp.ivs-end", &["ESP-067", "ESP-023"]);
+    const ENDS: Rule = Rule::new("esp.ivs-end", &["ESP-067", "ESP-023", "GDOI-SID-024"]);
+    const AGAIN: Rule = Rule::new("esp.new-sender-id-asked-for", &["GDOI-SID-025"]);
     const FIRST: u32 = 0x1357;
     let tek = GCM.tek(cx);
     let change = |script: &mut KsScript| {
@@ -497,6 +498,12 @@ fn ivs_run_out(cx: &mut Cx<'_>) -> Flow {
     let observed = format!("{under} packets under the sender id with two IVs left");
     ENDS.judge(cx, under <= 2, "two at most", observed);
     numbers(cx, &ENDS, "before and after", &scene);
+    let ids = scene.scene.ks.script.group.sids.as_ref().map_or(0, |plan| plan.next - FIRST);
+    let observed = format!("{ids} sender ids handed out, {} packets afterwards", seen.len() - under);
+    AGAIN.judge(cx, ids > 1, "another registration within 60 s", observed);
+    // A new key has all its IVs before it, for a member that waits for one too.
+    let tek = scene.scene.ks.fresh_tek();
+    scene.push(cx, PushSpec::tek(tek).with_delete(deletion(1, vec![vec![0; 4]])))?;
     scene.finish(cx)
 }
 

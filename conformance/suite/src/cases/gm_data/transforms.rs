@@ -76,7 +76,7 @@ pub(crate) const CASES: &[Case] = &[
         title: "the sender id stands in the leftmost bits of the IV, whether it has 8, 12 or 16",
         purpose: "Members share one key: only the sender id keeps two of them from using one IV twice, which gives the \
                   key stream away.",
-        requirements: ["ESP-065", "ESP-066", "DP-008"],
+        requirements: ["ESP-065", "ESP-066", "GDOI-SID-018", "DP-008"],
         sources: ["RFC 6054 §3", "RFC 6407 §5.6.4"],
         catches: ["dp_sid_rightmost", "dp_sid_shifted_by_one", "dp_sid_ignored", "dp_sid_sixteen_always",
                   "dp_iv_random_counter_mode"],
@@ -88,7 +88,7 @@ pub(crate) const CASES: &[Case] = &[
         "DP-030", "data.esp", Must, Gm,
         title: "no IV of a counter mode comes twice",
         purpose: "Two packets under one IV give each other away, and then the key of their authentication.",
-        requirements: ["DP-030", "ESP-023", "DP-008"],
+        requirements: ["DP-030", "ESP-023", "GDOI-SID-019", "DP-008"],
         sources: ["RFC 4106 §3.1", "RFC 4106 §10"],
         catches: ["dp_iv_reused"],
         needs: [Datapath],
@@ -110,7 +110,7 @@ pub(crate) const CASES: &[Case] = &[
         "DP-031", "data.esp", Must, Gm,
         title: "a member that starts again under the same key uses no IV again",
         purpose: "It has forgotten its count: only the new sender id keeps the IVs apart from those of its first life.",
-        requirements: ["DP-031", "ESP-023", "ESP-068", "DP-008"],
+        requirements: ["DP-031", "ESP-023", "ESP-068", "GDOI-SID-035", "DP-008"],
         sources: ["RFC 6054 §5", "getvpn §9.10"],
         catches: ["dp_sid_ignored"],
         needs: [Datapath, Crash],
@@ -121,7 +121,7 @@ pub(crate) const CASES: &[Case] = &[
         "ESPT-006", "data.esp", Must, Gm,
         title: "without a sender id nothing is sent under a counter-mode key",
         purpose: "Its IVs would be those of another member.",
-        requirements: ["ESP-066", "ESP-069"],
+        requirements: ["ESP-066", "ESP-069", "GDOI-NEG-124"],
         sources: ["RFC 6407 §5.6.4", "RFC 6054 §3"],
         catches: ["dp_sends_without_sid"],
         needs: [Datapath],
@@ -237,7 +237,7 @@ fn null(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn sender_ids(cx: &mut Cx<'_>) -> Flow {
-    const LEFTMOST: Rule = Rule::new("esp.sender-id", &["ESP-065", "ESP-066"]);
+    const LEFTMOST: Rule = Rule::new("esp.sender-id", &["ESP-065", "ESP-066", "GDOI-SID-018"]);
     const FIRST: u32 = 0x5a;
     let mut worked = false;
     for bits in [8_u16, 12, 16] {
@@ -275,7 +275,7 @@ fn counting(cx: &mut Cx<'_>) -> Flow<DataScene> {
 }
 
 fn unique(cx: &mut Cx<'_>) -> Flow {
-    const UNIQUE: Rule = Rule::new("esp.iv-unique", &["DP-030", "ESP-023"]);
+    const UNIQUE: Rule = Rule::new("esp.iv-unique", &["DP-030", "ESP-023", "GDOI-SID-019"]);
     let mut scene = counting(cx)?;
     for round in 0..20 {
         let burst: Vec<Clear> = (0..30).map(|i| DataScene::outbound().ident(round * 30 + i)).collect();
@@ -291,7 +291,7 @@ fn ivs_go_on(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn restarted(cx: &mut Cx<'_>) -> Flow {
-    const UNIQUE: Rule = Rule::new("esp.iv-unique-after-restart", &["DP-031", "ESP-023", "ESP-068"]);
+    const UNIQUE: Rule = Rule::new("esp.iv-unique-after-restart", &["DP-031", "ESP-023", "ESP-068", "GDOI-SID-035"]);
     let mut scene = counting(cx)?;
     let packets: Vec<Clear> = (0..8).map(|i| DataScene::outbound().ident(i)).collect();
     all_protected(cx, &mut scene, &BOTH_WAYS, "before", &packets)?;
@@ -305,7 +305,7 @@ fn restarted(cx: &mut Cx<'_>) -> Flow {
 }
 
 fn without_sender_id(cx: &mut Cx<'_>) -> Flow {
-    const SILENT: Rule = Rule::new("esp.no-sender-id", &["ESP-066", "ESP-069"]);
+    const SILENT: Rule = Rule::new("esp.no-sender-id", &["ESP-066", "ESP-069", "GDOI-NEG-124"]);
     const NEVER_CLEAR: Rule = Rule::grave("esp.no-sender-id-not-in-clear", &["ESP-069"]);
     let other = IpAddr::from([10, 3, 0, 20]);
     let flows = both_ways(&Entry::between(([10, 1, 0, 0].into(), 16), ([10, 3, 0, 0].into(), 16)));
