@@ -7,9 +7,7 @@ use std::path::Path;
 
 use hallmark_core::Datagram;
 use hallmark_dissect::{Dissection, Options, Protection, Secrets, Verdict};
-use hallmark_evidence::keys::KeyRecord;
 use hallmark_evidence::{CaseEvidence, KeyPolicy, RunFolder, Way, case::Frame, ladder};
-use hallmark_probe::world;
 use hallmark_runner::{Entry, Finished, Transcript};
 
 /// Writes the evidence of every attempt at a case; gives the folder of the one that counts, relative to the run.
@@ -61,7 +59,7 @@ pub(crate) fn collect(transcript: &Transcript) -> CaseEvidence {
         }
     }
     for record in &transcript.keys {
-        evidence.key(key(record));
+        evidence.key(record.clone());
     }
     evidence
 }
@@ -98,43 +96,6 @@ fn line(frame: &hallmark_dissect::Frame) -> String {
         text += &format!("  {} {word}", check.name);
     }
     text
-}
-
-fn key(record: &world::KeyRecord) -> KeyRecord {
-    match record.clone() {
-        world::KeyRecord::Ike {
-            initiator_cookie,
-            responder_cookie,
-            cipher,
-            hash,
-            group,
-            g_xy,
-            skeyid,
-            skeyid_a,
-            skeyid_e,
-            key,
-            iv,
-        } => KeyRecord::Ike {
-            initiator_cookie,
-            responder_cookie,
-            cipher,
-            hash,
-            group,
-            g_xy,
-            skeyid,
-            skeyid_a,
-            skeyid_e,
-            key,
-            iv,
-        },
-        world::KeyRecord::Kek { spi, cipher, iv, key, sig_hash, public_key } => {
-            KeyRecord::Kek { spi, cipher, iv, key, sig_hash, public_key }
-        }
-        world::KeyRecord::Tek { spi, transform, algorithm_key, integrity_key } => {
-            KeyRecord::Tek { spi, transform, algorithm_key, integrity_key }
-        }
-        world::KeyRecord::Psk(psk) => KeyRecord::Psk(psk),
-    }
 }
 
 /// Writes what subjects were started from. It holds their keys, so it stands where keys stand.

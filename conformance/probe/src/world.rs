@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use hallmark_core::{Datagram, Instant, Rng, UnixTime};
+pub use hallmark_evidence::KeyRecord;
 
 /// Says whose address is meant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -94,64 +95,6 @@ impl std::fmt::Display for Unavailable {
 }
 
 impl std::error::Error for Unavailable {}
-
-/// Keys that a run leaves behind so that its captures can be opened again.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum KeyRecord {
-    /// One IKE SA.
-    Ike {
-        /// CKY-I.
-        initiator_cookie: [u8; 8],
-        /// CKY-R.
-        responder_cookie: [u8; 8],
-        /// The negotiated cipher by its configuration name (`aes128`).
-        cipher: String,
-        /// The negotiated hash by its configuration name (`sha256`).
-        hash: String,
-        /// The negotiated group by its configuration name (`modp2048`).
-        group: String,
-        /// g^xy.
-        g_xy: Vec<u8>,
-        /// SKEYID.
-        skeyid: Vec<u8>,
-        /// SKEYID_a.
-        skeyid_a: Vec<u8>,
-        /// SKEYID_e.
-        skeyid_e: Vec<u8>,
-        /// The cipher key.
-        key: Vec<u8>,
-        /// The IV of the first encrypted phase 1 message.
-        iv: Vec<u8>,
-    },
-    /// One KEK.
-    Kek {
-        /// Cookie pair.
-        spi: [u8; 16],
-        /// Cipher by its configuration name.
-        cipher: String,
-        /// IV.
-        iv: Vec<u8>,
-        /// Key.
-        key: Vec<u8>,
-        /// Signature hash by its configuration name.
-        sig_hash: String,
-        /// Public key as DER SubjectPublicKeyInfo, if any.
-        public_key: Option<Vec<u8>>,
-    },
-    /// One TEK.
-    Tek {
-        /// SPI.
-        spi: u32,
-        /// The transform by its name (`aes128-gcm16`, `aes128-cbc+hmac-sha256`); empty where it has none.
-        transform: String,
-        /// Encryption key with salt.
-        algorithm_key: Vec<u8>,
-        /// Integrity key.
-        integrity_key: Vec<u8>,
-    },
-    /// A pre-shared key.
-    Psk(Vec<u8>),
-}
 
 /// Is where a case runs.
 ///
