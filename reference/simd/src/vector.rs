@@ -25,6 +25,14 @@ pub(crate) fn load(octets: &[u8; 64]) -> __m512i {
     unsafe { _mm512_loadu_si512(octets.as_ptr().cast()) }
 }
 
+/// Stores 64 octets.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn store(to: &mut [u8; 64], vector: __m512i) {
+    // SAFETY: the array is 64 writable octets, and the instruction takes any alignment.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), vector) }
+}
+
 /// Loads the octets of `from` (64 at most) whose bit in `wanted` is set; all others are zero.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]

@@ -1,8 +1,12 @@
 //! Octet for octet the same as ring, and nothing forged is let through.
 
+mod common;
+
 use hallmark_simd::available;
 use hallmark_simd::gcm::{Key, MAX_TEXT, OVERHEAD};
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+use common::{Random, octets};
 
 const SALT: [u8; 4] = [0xca, 0xfe, 0xba, 0xbe];
 
@@ -87,7 +91,7 @@ fn every_alignment_gives_the_same_octets() {
         let mut random = Random(4);
         for offset in 0..64 {
             for length in [0, 1, 47, 48, 49, 240, 241, 1404] {
-                let packet = random.packet(length);
+                let packet = packet(&mut random, length);
                 let wanted = pair.by_ring(&packet);
                 let mut room = vec![0xa5; offset + packet.len() + 64];
                 room[offset..offset + packet.len()].copy_from_slice(&packet);
@@ -105,7 +109,7 @@ fn a_packet_with_one_changed_bit_is_refused_and_its_text_is_overwritten() {
     for pair in pairs() {
         let mut random = Random(5);
         for length in [0, 1, 16, 47, 48, 68, 241, 500] {
-            let packet = random.packet(length);
+            let packet = packet(&mut random, length);
             let sealed = pair.by_ring(&packet);
             for bit in 0..8 * sealed.len() {
                 let mut forged = sealed.clone();
@@ -126,7 +130,7 @@ fn one_changed_bit_in_a_long_packet_is_refused() {
     for pair in pairs() {
         let mut random = Random(6);
         for length in [1404, 1535, 5000, MAX_TEXT] {
-            let sealed = pair.by_ring(&random.packet(length));
+            let sealed = pair.by_ring(&packet(&mut random, length));
             for bit in (0..8 * sealed.len()).step_by(8 * sealed.len() / 61) {
                 let mut forged = sealed.clone();
                 forged[bit / 8] ^= 1 << (bit % 8);
@@ -141,7 +145,7 @@ fn one_changed_bit_in_a_long_packet_is_refused() {
 #[test]
 fn a_changed_length_another_salt_and_another_key_are_refused() {
     for pair in pairs() {
-        let sealed = pair.by_ring(&Random(7).packet(100));
+        let sealed = pair.by_ring(&packet(&mut Random(7), 100));
         let mut ok = [true];
         for cut in 1..=sealed.len() - OVERHEAD {
             let mut shorter = sealed.clone();
@@ -230,7 +234,7 @@ impl Pair {
 
     /// Seals and opens a burst.
     fn agree(&self, random: &mut Random, lengths: &[usize]) {
-        let clear: Vec<Vec<u8>> = lengths.iter().map(|length| random.packet(*length)).collect();
+        let clear: Vec<Vec<u8>> = lengths.iter().map(|length| packet(random, *length)).collect();
         let mut packets = clear.clone();
         self.ours.seal(&mut packets.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
         for (packet, clear) in packets.iter().zip(&clear) {
@@ -246,34 +250,7 @@ impl Pair {
     }
 }
 
-fn octets(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-}
-
-/// A small generator (splitmix64): tests need variety, not secrecy.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn octets(&mut self, count: usize) -> Vec<u8> {
-        let mut octets: Vec<u8> = (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
-        octets.truncate(count);
-        octets
-    }
-
-    /// Header, text of that length and room for the ICV, all random.
-    fn packet(&mut self, text: usize) -> Vec<u8> {
-        self.octets(OVERHEAD + text)
-    }
+/// Header, text of that length and room for the ICV, all random.
+fn packet(random: &mut Random, text: usize) -> Vec<u8> {
+    random.octets(OVERHEAD + text)
 }

@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::pass::{self, reduce, reversed, wide};
+use crate::aes::{Rounds, expand};
 use crate::vector::{detected, load_block, store_block};
 
 /// Blocks that are hashed with one reduction: 24 vectors, or 1,536 octets of header and text.
@@ -14,8 +15,8 @@ pub(crate) const CHUNK_BLOCKS: usize = 96;
 #[derive(Zeroize, ZeroizeOnDrop)]
 #[repr(C, align(64))]
 pub(crate) struct Schedule {
-    /// Round keys, each repeated in the four lanes of a vector. The first one is in `nonce` alone.
-    pub(crate) rounds: [[u8; 64]; 15],
+    /// Round keys. The pass over a packet takes the first one from `nonce`.
+    pub(crate) rounds: Rounds,
     /// First round key, with the salt in place of the nonce added: what every counter block begins as.
     pub(crate) nonce: [u8; 64],
     /// H^97 down to H^1 in the form that `reduce` wants. The three blocks of zeros behind are read together with the
@@ -74,7 +75,7 @@ impl Schedule {
 
     #[target_feature(enable = "avx512f,avx512bw,aes,pclmulqdq,vaes,vpclmulqdq,bmi2")]
     fn fill(&mut self, key: &[u8], salt: [u8; 4]) {
-        self.expand(key);
+        expand(key, &mut self.rounds);
         for (lane, whitening) in self.nonce.as_chunks_mut::<16>().0.iter_mut().zip(self.rounds[0].as_chunks::<16>().0) {
             *lane = *whitening;
             for (octet, salt) in lane.iter_mut().zip(salt) {
@@ -91,36 +92,6 @@ impl Schedule {
         store_block(&mut self.aad_length, reversed(reduce(wide(_mm_set_epi64x(64, 0), one))));
     }
 
-    /// FIPS 197 §5.2, word by word.
-    #[target_feature(enable = "avx512f,aes")]
-    fn expand(&mut self, key: &[u8]) {
-        let in_key = key.len() / 4;
-        let mut words = [0; 60];
-        for (word, octets) in words.iter_mut().zip(key.as_chunks::<4>().0) {
-            *word = u32::from_le_bytes(*octets);
-        }
-        let mut round_constant: u8 = 1;
-        for i in in_key..4 * (self.last_round + 1) {
-            let mut last = words[i - 1];
-            if i % in_key == 0 {
-                // The words are little-endian here, so that FIPS 197's RotWord, to the left, is to the right.
-                last = substituted(last).rotate_right(8) ^ u32::from(round_constant);
-                round_constant = (round_constant << 1) ^ ((round_constant >> 7) * 0x1b);
-            } else if in_key == 8 && i % 8 == 4 {
-                last = substituted(last);
-            }
-            words[i] = words[i - in_key] ^ last;
-        }
-        for (round, words) in self.rounds.iter_mut().zip(words.as_chunks::<4>().0) {
-            for lane in round.as_chunks_mut::<16>().0 {
-                for (octets, word) in lane.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-                    *octets = word.to_le_bytes();
-                }
-            }
-        }
-        words.zeroize();
-    }
-
     /// The block of zeros under the key: the hash key of GCM.
     #[target_feature(enable = "avx512f,aes")]
     fn encrypt_zero(&self) -> __m128i {
@@ -131,15 +102,6 @@ impl Schedule {
         }
         _mm_aesenclast_si128(block, round(self.last_round))
     }
-}
-
-/// SubWord: the S-box on four octets. The last round on four equal columns is the S-box, as moving rows changes
-/// nothing.
-#[inline]
-#[target_feature(enable = "avx512f,aes")]
-fn substituted(word: u32) -> u32 {
-    let columns = _mm_set1_epi32(word.cast_signed());
-    _mm_cvtsi128_si32(_mm_aesenclast_si128(columns, _mm_setzero_si128())).cast_unsigned()
 }
 
 /// H in the form that `reduce` wants: octets reversed, as GCM counts bits from the other end, and multiplied by x once,
