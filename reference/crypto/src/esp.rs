@@ -13,10 +13,13 @@ mod error;
 mod fast;
 mod gcm;
 mod mac;
+mod separate;
 pub mod trailer;
 mod transform;
 
 use std::fmt;
+
+use arrayvec::ArrayVec;
 
 pub use backend::Backend;
 pub use error::EspError;
@@ -24,10 +27,9 @@ pub use trailer::TrailerError;
 pub use transform::{Cipher, Mac, Transform};
 
 use batch::BatchGcm;
-use cbc::KeyedCipher;
 use fast::RingGcm;
 use gcm::Gcm;
-use mac::KeyedMac;
+use separate::Separate;
 
 /// Holds the keys of one SA, expanded once; shared by all workers. Wiped when dropped, never printed.
 pub struct EspKey {
@@ -58,11 +60,11 @@ pub struct Job<'a> {
     pub ok: bool,
 }
 
-/// Packets that go through encryption together before they are authenticated.
-const GROUP: usize = 32;
+/// Packets that go through a cipher together before they go through a MAC, or the other way round.
+const GROUP: usize = 64;
 
 enum Engine {
-    Separate { cipher: KeyedCipher, mac: Option<KeyedMac> },
+    Separate(Separate),
     Gcm(Gcm),
     Ring(RingGcm),
     Batch(BatchGcm),
@@ -93,10 +95,9 @@ impl EspKey {
         let engine = match transform.cipher {
             Cipher::AesGcm { icv, .. } => gcm_engine(encryption_key, icv, backend)?,
             Cipher::AesGmac(_) => Engine::Gcm(Gcm::new(integrity_key, true)?),
-            Cipher::Null | Cipher::Des | Cipher::TripleDes | Cipher::AesCbc(_) => Engine::Separate {
-                cipher: KeyedCipher::new(transform.cipher, encryption_key)?,
-                mac: transform.mac.and_then(|mac| KeyedMac::new(mac, integrity_key)),
-            },
+            Cipher::Null | Cipher::Des | Cipher::TripleDes | Cipher::AesCbc(_) => {
+                Engine::Separate(Separate::new(transform, encryption_key, integrity_key, backend)?)
+            }
         };
         Ok(Self { transform, sizes: Sizes::of(transform), engine: Box::new(engine) })
     }
@@ -110,8 +111,9 @@ impl EspKey {
     /// Tells which implementation does the work.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        match *self.engine {
-            Engine::Separate { .. } | Engine::Gcm(_) => Backend::Portable,
+        match &*self.engine {
+            Engine::Separate(separate) => separate.backend(),
+            Engine::Gcm(_) => Backend::Portable,
             Engine::Ring(_) => Backend::Ring,
             Engine::Batch(_) => Backend::Batch,
         }
@@ -128,14 +130,7 @@ impl EspKey {
         self.sizes.check_seal(esp.len())?;
         let end = esp.len() - self.sizes.icv_len;
         match &*self.engine {
-            Engine::Separate { cipher, mac } => {
-                let (packet, icv) = esp.split_at_mut(end);
-                let (iv, body) = split_iv(packet, self.transform.iv_len());
-                cipher.encrypt(iv, body);
-                if let Some(mac) = mac {
-                    mac.write(packet, esn_high, icv);
-                }
-            }
+            Engine::Separate(separate) => separate.seal(esp, esn_high),
             Engine::Gcm(gcm) => {
                 let (packet, icv) = esp.split_at_mut(end);
                 gcm.seal(packet, esn_high, icv);
@@ -159,16 +154,7 @@ impl EspKey {
         let Sizes { header_len, icv_len, .. } = self.sizes;
         let end = esp.len() - icv_len;
         let genuine = match &*self.engine {
-            Engine::Separate { cipher, mac } => {
-                let (packet, icv) = esp.split_at_mut(end);
-                // REQ ESP-030
-                let genuine = mac.as_ref().is_none_or(|mac| mac.verify(packet, esn_high, icv));
-                if genuine {
-                    let (iv, body) = split_iv(packet, self.transform.iv_len());
-                    cipher.decrypt(iv, body);
-                }
-                genuine
-            }
+            Engine::Separate(separate) => separate.open(esp, esn_high),
             Engine::Gcm(gcm) => {
                 let (packet, icv) = esp.split_at_mut(end);
                 gcm.open(packet, esn_high, icv)
@@ -183,7 +169,12 @@ impl EspKey {
     /// Seals many packets at once, each as [`seal`](Self::seal) does.
     pub fn seal_batch(&self, packets: &mut [Job<'_>]) {
         match &*self.engine {
-            Engine::Separate { cipher, mac } => self.seal_separate(cipher, mac.as_ref(), packets),
+            Engine::Separate(separate) => {
+                for job in &mut *packets {
+                    job.ok = self.sizes.check_seal(job.esp.len()).is_ok();
+                }
+                separate.seal_batch(packets);
+            }
             Engine::Gcm(_) | Engine::Ring(_) => {
                 for job in packets {
                     job.ok = self.seal(job.esp, job.esn_high).is_ok();
@@ -202,7 +193,7 @@ impl EspKey {
     /// after the other.
     #[must_use]
     pub fn prefers_bursts(&self) -> bool {
-        matches!(*self.engine, Engine::Batch(_))
+        self.backend() == Backend::Batch
     }
 
     /// Seals many packets without extended sequence numbers at once, each as [`seal`](Self::seal) does. What `seal`
@@ -211,9 +202,11 @@ impl EspKey {
         if let Engine::Batch(batch) = &*self.engine {
             return batch.seal_burst(packets);
         }
-        for packet in packets {
-            if self.seal(packet, None).is_err() {
-                packet.fill(0);
+        for group in packets.chunks_mut(GROUP) {
+            let mut jobs = jobs(group);
+            self.seal_batch(&mut jobs);
+            for job in jobs.iter_mut().filter(|job| !job.ok) {
+                job.esp.fill(0);
             }
         }
     }
@@ -224,8 +217,12 @@ impl EspKey {
         if let Engine::Batch(batch) = &*self.engine {
             return batch.open_burst(packets, ok);
         }
-        for (packet, ok) in packets.iter_mut().zip(ok) {
-            *ok = self.open(packet, None).is_ok();
+        for (group, ok) in packets.chunks_mut(GROUP).zip(ok.chunks_mut(GROUP)) {
+            let mut jobs = jobs(group);
+            self.open_batch(&mut jobs);
+            for (job, ok) in jobs.iter().zip(ok) {
+                *ok = job.ok;
+            }
         }
     }
 
@@ -234,35 +231,31 @@ impl EspKey {
     ///
     /// [`Transform::check_len`] tells packets that are too short or misaligned from forged ones.
     pub fn open_batch(&self, packets: &mut [Job<'_>]) {
-        if let Engine::Batch(batch) = &*self.engine {
-            for job in &mut *packets {
-                job.ok = self.transform.check_len(job.esp.len()).is_ok();
+        match &*self.engine {
+            Engine::Separate(separate) => {
+                for job in &mut *packets {
+                    job.ok = self.sizes.may_open(job.esp.len());
+                }
+                separate.open_batch(packets);
             }
-            batch.open_batch(packets);
-        } else {
-            for job in packets {
-                job.ok = self.open(job.esp, job.esn_high).is_ok();
-            }
-        }
-    }
-
-    /// Encrypts packets side by side and then authenticates each, in groups that the first-level cache holds.
-    fn seal_separate(&self, cipher: &KeyedCipher, mac: Option<&KeyedMac>, packets: &mut [Job<'_>]) {
-        let (iv_len, icv_len) = (self.transform.iv_len(), self.transform.icv_len());
-        for group in packets.chunks_mut(GROUP) {
-            cipher.encrypt_many(group.iter_mut().filter_map(|job| {
-                job.ok = self.sizes.check_seal(job.esp.len()).is_ok();
-                let end = job.esp.len().checked_sub(icv_len).filter(|_| job.ok)?;
-                Some(split_iv(job.esp.get_mut(..end)?, iv_len))
-            }));
-            for job in group.iter_mut().filter(|job| job.ok) {
-                let (packet, icv) = job.esp.split_at_mut(job.esp.len() - icv_len);
-                if let Some(mac) = mac {
-                    mac.write(packet, job.esn_high, icv);
+            Engine::Gcm(_) | Engine::Ring(_) => {
+                for job in packets {
+                    job.ok = self.open(job.esp, job.esn_high).is_ok();
                 }
             }
+            Engine::Batch(batch) => {
+                for job in &mut *packets {
+                    job.ok = self.sizes.may_open(job.esp.len());
+                }
+                batch.open_batch(packets);
+            }
         }
     }
+}
+
+/// Makes jobs of packets without extended sequence numbers.
+fn jobs<'a>(packets: &'a mut [&mut [u8]]) -> ArrayVec<Job<'a>, GROUP> {
+    packets.iter_mut().take(GROUP).map(|esp| Job { esp, esn_high: None, ok: false }).collect()
 }
 
 impl Sizes {
@@ -317,10 +310,4 @@ fn gcm_engine(key_and_salt: &[u8], icv: u8, backend: Backend) -> Result<Engine, 
 
 const fn check_key(key: &[u8], need: usize) -> Result<(), EspError> {
     if key.len() == need { Ok(()) } else { Err(EspError::KeyLength { need, have: key.len() }) }
-}
-
-/// Splits a packet into its IV and what follows; the lengths have been checked.
-fn split_iv(packet: &mut [u8], iv_len: usize) -> (&[u8], &mut [u8]) {
-    let (header, body) = packet.split_at_mut(transform::FIXED_HEADER_LEN + iv_len);
-    (header.get(transform::FIXED_HEADER_LEN..).unwrap_or_default(), body)
 }

@@ -196,6 +196,121 @@ fn a_burst_gives_what_single_packets_give() {
 }
 
 #[test]
+fn packets_without_extended_numbers_may_be_given_as_they_are() {
+    for t in Transform::all() {
+        for backend in Backend::available() {
+            let key = key(t, backend);
+            if key.backend() != backend {
+                continue;
+            }
+            assert_eq!(key.prefers_bursts(), backend == Backend::Batch, "{t} by {backend}");
+            let plain: Vec<Vec<u8>> = (1..=70).map(|seed| clear(t, 900 / seed as usize, seed)).collect();
+            let mut packets = plain.clone();
+            packets[66].truncate(9);
+            key.seal_burst(&mut packets.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+            assert_eq!(packets[66], [0; 9], "{t} by {backend}: what is no packet does not leave in clear");
+            for n in (0..70).filter(|n| *n != 66) {
+                let mut single = plain[n].clone();
+                key.seal(&mut single, None).unwrap();
+                assert!(packets[n] == single, "{t} by {backend}: packet {n}");
+            }
+            packets[1][7] ^= 1;
+            packets[65][0] ^= 1;
+            let mut ok: Vec<bool> = (0..70).map(|n| n % 2 == 0).collect();
+            key.open_burst(&mut packets.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(), &mut ok);
+            for (n, ok) in ok.into_iter().enumerate() {
+                assert_eq!(ok, ![1, 65, 66].contains(&n), "{t} by {backend}: packet {n}");
+                let end = plain[n].len() - t.icv_len();
+                assert!(!ok || packets[n][..end] == plain[n][..end], "{t} by {backend}: packet {n}");
+            }
+        }
+    }
+}
+
+/// What bursts are for, and every way in which they are divided between kernels and single packets.
+const FOR_BURSTS: [&str; 6] = [
+    "aes128-cbc+hmac-sha1",
+    "aes192-cbc+hmac-sha384",
+    "aes256-cbc+hmac-sha512",
+    "null+hmac-sha256",
+    "3des+hmac-sha256",
+    "aes128-cbc+hmac-md5",
+];
+
+#[test]
+fn bursts_of_every_size_give_what_portable_code_gives() {
+    for name in FOR_BURSTS {
+        let t = parse(name);
+        let (portable, fast) = (key(t, Backend::Portable), key(t, Backend::Auto));
+        for count in 1..=64 {
+            // One length for all, short ones with a few long ones, and anything.
+            let random = noise(2 * count, u32::try_from(count).unwrap());
+            let length = |n: usize| match count % 3 {
+                0 => 64,
+                1 => [64, 1_400][usize::from(random[n] < 30)],
+                _ => usize::from(random[n]) * usize::from(random[count + n]) / 32,
+            };
+            let mut packets: Vec<Vec<u8>> =
+                (1..).take(count).map(|seed| clear(t, length(seed as usize - 1), seed)).collect();
+            let plain = packets.clone();
+            let high = |n: usize| (random[n] % 2 == 1).then_some(u32::from(random[n]) << 24 | 5);
+            let mut jobs: Vec<Job<'_>> =
+                packets.iter_mut().enumerate().map(|(n, esp)| Job { esp, esn_high: high(n), ok: false }).collect();
+            fast.seal_batch(&mut jobs);
+            assert!(jobs.iter().all(|job| job.ok), "{t}");
+            for (n, (packet, plain)) in packets.iter().zip(&plain).enumerate() {
+                let mut wanted = plain.clone();
+                portable.seal(&mut wanted, high(n)).unwrap();
+                assert!(*packet == wanted, "{t}: packet {n} of {count}");
+            }
+            let mut jobs: Vec<Job<'_>> =
+                packets.iter_mut().enumerate().map(|(n, esp)| Job { esp, esn_high: high(n), ok: false }).collect();
+            fast.open_batch(&mut jobs);
+            assert!(jobs.iter().all(|job| job.ok), "{t}");
+            for (n, (packet, plain)) in packets.iter().zip(&plain).enumerate() {
+                let end = plain.len() - t.icv_len();
+                assert!(packet[..end] == plain[..end], "{t}: packet {n} of {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_forged_packet_stays_encrypted_wherever_it_stands_in_a_burst_and_its_neighbours_are_opened() {
+    for name in FOR_BURSTS {
+        let t = parse(name);
+        let key = key(t, Backend::Auto);
+        for count in [2, 9, 64] {
+            let plain: Vec<Vec<u8>> = (1..).take(count).map(|seed| clear(t, 40 + 3 * seed as usize, seed)).collect();
+            let mut sealed = plain.clone();
+            for packet in &mut sealed {
+                key.seal(packet, Some(9)).unwrap();
+            }
+            for wrong in 0..count {
+                let mut packets = sealed.clone();
+                // A bit of the ICV, of the text or of the sequence number; or the high half.
+                let octet = [packets[wrong].len() - 1, 30, 7, 0][wrong % 4];
+                if wrong % 4 < 3 {
+                    packets[wrong][octet] ^= 1 << (wrong % 8);
+                }
+                let forged = packets[wrong].clone();
+                let high = |n: usize| Some(if n == wrong && wrong % 4 == 3 { 8 } else { 9 });
+                let mut jobs: Vec<Job<'_>> =
+                    packets.iter_mut().enumerate().map(|(n, esp)| Job { esp, esn_high: high(n), ok: true }).collect();
+                key.open_batch(&mut jobs);
+                let refused: Vec<usize> = (0..count).filter(|n| !jobs[*n].ok).collect();
+                assert_eq!(refused, [wrong], "{t}: of {count}");
+                assert_eq!(packets[wrong], forged, "{t}: nothing of a forged packet is decrypted");
+                for n in (0..count).filter(|n| *n != wrong) {
+                    let end = plain[n].len() - t.icv_len();
+                    assert!(packets[n][..end] == plain[n][..end], "{t}: packet {n} beside {wrong} of {count}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_burst_may_be_empty() {
     for t in Transform::all() {
         let key = key(t, Backend::Auto);
@@ -304,13 +419,23 @@ fn a_backend_that_cannot_gives_way() {
         ("aes192-gcm16", Backend::Ring, Backend::Portable),
         ("aes192-gcm16", Backend::Batch, Backend::Portable),
         ("aes128-gcm8", Backend::Batch, Backend::Portable),
-        ("aes128-cbc+hmac-sha1", Backend::Auto, Backend::Portable),
+        ("aes128-cbc+hmac-sha1", Backend::Portable, Backend::Portable),
+        ("aes128-cbc+hmac-sha1", Backend::Ring, Backend::Portable),
+        ("3des+hmac-md5", Backend::Auto, Backend::Portable),
+        ("3des+hmac-md5", Backend::Batch, Backend::Portable),
         ("aes128-gmac", Backend::Ring, Backend::Portable),
     ] {
         assert_eq!(key(parse(name), asked).backend(), used, "{name} {asked}");
     }
     let fastest = Backend::available().last().copied();
     assert_eq!(Some(key(parse("aes256-gcm16"), Backend::Auto).backend()), fastest);
+    // The kernels do AES-CBC, and HMAC with every hash but MD5: one of the two is enough to be named.
+    let lanes = fastest.filter(|backend| *backend == Backend::Batch).unwrap_or(Backend::Portable);
+    for name in ["aes192-cbc+hmac-sha1", "aes256-cbc+hmac-md5", "3des+hmac-sha384", "null+hmac-sha512"] {
+        for backend in [Backend::Auto, Backend::Batch] {
+            assert_eq!(key(parse(name), backend).backend(), lanes, "{name} {backend}");
+        }
+    }
     for backend in Backend::ALL {
         assert_eq!(Backend::from_name(backend.name()), Some(backend));
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{json, octets, text, unhex};
-use hallmark_crypto::esp::{Backend, EspError, EspKey, TrailerError, Transform, trailer};
+use hallmark_crypto::esp::{Backend, EspError, EspKey, Job, TrailerError, Transform, trailer};
 use serde_json::Value;
 
 const VECTORS: &str = "vectors/esp.json";
@@ -52,6 +52,10 @@ fn number(value: &Value) -> usize {
     usize::try_from(value.as_u64().unwrap()).unwrap()
 }
 
+fn jobs(burst: &mut [Vec<u8>], esn_high: Option<u32>) -> Vec<Job<'_>> {
+    burst.iter_mut().map(|esp| Job { esp, esn_high, ok: false }).collect()
+}
+
 #[test]
 fn every_vector_is_sealed_to_its_octets_and_opened_by_every_backend() {
     let vectors = json(VECTORS);
@@ -84,6 +88,17 @@ fn every_vector_is_sealed_to_its_octets_and_opened_by_every_backend() {
                 assert_eq!(t.pad_len(payload.len()), pad, "{name}");
             }
             assert_eq!(sealed[t.header_len()..start + pad + 2], plaintext, "{name}");
+
+            // As one of many, which other code may do.
+            let mut burst = vec![sealed.clone(); 20];
+            key.seal_batch(&mut jobs(&mut burst, esn_high(vector)));
+            for packet in &burst {
+                assert_eq!(hex::encode(packet), text(vector, "esp"), "{name} by {backend} in a burst");
+            }
+            key.open_batch(&mut jobs(&mut burst, esn_high(vector)));
+            for packet in &burst {
+                assert_eq!(packet[t.header_len()..start + pad + 2], plaintext, "{name} by {backend} in a burst");
+            }
 
             key.seal(&mut sealed, esn_high(vector)).unwrap();
             assert_eq!(hex::encode(&sealed), text(vector, "esp"), "{name} by {backend}");
@@ -139,7 +154,11 @@ fn every_negative_packet_is_refused_for_its_reason() {
             let base = base(text(case, "base"));
             let key = key(&base, text(&base, "transform"), backend);
             let mut esp = packet[20..].to_vec();
+            let mut burst = vec![esp.clone(); 9];
+            let mut jobs = jobs(&mut burst, None);
+            key.open_batch(&mut jobs);
             let outcome = key.open(&mut esp, None).map(|plaintext| trailer::parse(plaintext, true));
+            assert!(jobs.iter().all(|job| job.ok == outcome.is_ok()), "{name} by {backend} in a burst");
             let code = match outcome {
                 Err(error) => error.code().as_str(),
                 Ok(Err(error)) => error.code().as_str(),

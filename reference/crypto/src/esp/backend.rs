@@ -12,7 +12,8 @@ pub enum Backend {
     Portable,
     /// ring: AES-GCM with an ICV of 16 octets and keys of 128 or 256 bits.
     Ring,
-    /// The kernel for bursts of `hallmark-simd`: the same transforms as ring, on processors with wide vectors.
+    /// The kernels for bursts of `hallmark-simd`, on processors with wide vectors: the same transforms as ring, and of
+    /// the others AES-CBC and HMAC with every hash but MD5.
     Batch,
 }
 
