@@ -326,7 +326,12 @@ impl Datapath {
                 continue;
             }
             match self.live_sa(now, sa, policy) {
-                Ok(live) => list.push(live),
+                Ok(live) => {
+                    if let Some(why) = sa.lacks_end(self.config.address) {
+                        self.events.push_always(now.mono, EventKind::SaRefused { spi: sa.spi, why });
+                    }
+                    list.push(live);
+                }
                 Err(why) => self.events.push_always(now.mono, EventKind::SaRefused { spi: sa.spi, why }),
             }
         }
@@ -383,6 +388,7 @@ impl Datapath {
             }
         }
         self.next_change = next_change;
+        let own = self.config.address;
         self.active.clear();
         for slot in 0..self.tables.slots.len() {
             let of_slot = |past_end: bool| {
@@ -391,6 +397,7 @@ impl Datapath {
                         && (live.sa.direction != SaDirection::ReceiveOnly
                             || behaviour.has(Defect::SendsWithoutSid)
                             || behaviour.has(Defect::SaDirectionIgnored))
+                        && (live.sa.lacks_end(own).is_none() || behaviour.has(Defect::PreservesBothAlways))
                         && (past_end || live.is_alive(now.mono))
                         && (behaviour.has(Defect::NewSaTooEarly) || live.sa.activates <= now.mono)
                 })

@@ -177,7 +177,7 @@ pub enum EventKind {
         /// The unknown SPI.
         spi: u32,
     },
-    /// An SA of the policy cannot be used.
+    /// An SA of the policy cannot be used, or not for sending.
     SaRefused {
         /// The SPI.
         spi: u32,

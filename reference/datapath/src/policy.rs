@@ -318,6 +318,20 @@ pub struct Sa {
     pub serial: u64,
 }
 
+impl Sa {
+    /// Says which outer address is neither preserved nor known, if one is: then nothing can be sent under the SA. `own`
+    /// is the member's address.
+    pub(crate) fn lacks_end(&self, own: Option<IpAddr>) -> Option<&'static str> {
+        if self.mode == Mode::Tunnel && !self.preservation.destination() && self.endpoint.is_none() {
+            Some("it only receives: no outer destination is known, and the inner one is not to be repeated")
+        } else if self.mode == Mode::Tunnel && !self.preservation.source() && own.is_none() {
+            Some("it only receives: no own address is known, and the inner source is not to be repeated")
+        } else {
+            None
+        }
+    }
+}
+
 /// Names the two ways to protect a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

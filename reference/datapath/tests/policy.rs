@@ -407,3 +407,33 @@ fn no_sa_has_ends_of_two_ip_versions() {
     let inner = udp("2001:db8:1::1", "2001:db8:2::1", 20);
     assert_eq!(member.fate(at(1), Side::Lan, &inner), Fate::Dropped(Reason::NoUsableSa));
 }
+
+#[test]
+fn nothing_is_sent_under_an_sa_whose_outer_addresses_are_not_known() {
+    use hallmark_datapath::{Behaviour, Defect, Preservation};
+    let inner = udp("10.1.0.1", "10.2.0.1", 20);
+    let (own, far) = (Some(ip("192.0.2.1")), Some(ip("192.0.2.2")));
+    for (preservation, address, endpoint, sends) in [
+        (Preservation::None, own, far, true),
+        (Preservation::None, own, None, false),
+        (Preservation::None, None, far, false),
+        (Preservation::Source, None, far, true),
+        (Preservation::Source, own, None, false),
+        (Preservation::Destination, own, None, true),
+        (Preservation::Destination, None, far, false),
+        (Preservation::Both, None, None, true),
+    ] {
+        let sa = Sa { preservation, endpoint, ..sa(0x1000, "aes128-gcm16") };
+        let policy = Policy { rules: vec![Rule::permit(1, Selector::ANY_V4)], ..policy(vec![sa]) };
+        let member = |behaviour: Behaviour| Member::with(Config { address, behaviour, ..keep() }, &policy);
+        let mut right = member(Behaviour::conforming());
+        let expected = if sends { CLEAR } else { Fate::Dropped(Reason::NoUsableSa) };
+        assert_eq!(right.fate(at(1), Side::Lan, &inner), expected, "{preservation:?} {address:?} {endpoint:?}");
+        let told = right.events().iter().any(|event| matches!(event.kind, EventKind::SaRefused { spi: 0x1000, .. }));
+        assert_eq!(told, !sends);
+        // It receives what others send under it all the same.
+        let esp = member(Behaviour::conforming().with_defect(Defect::PreservesBothAlways)).send(at(1), &inner);
+        assert_eq!(esp[12..20], inner[12..20], "what the policy is to hide");
+        assert_eq!(right.receive(at(1), &esp), inner);
+    }
+}
