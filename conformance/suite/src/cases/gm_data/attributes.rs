@@ -207,6 +207,7 @@ fn preserved(cx: &mut Cx<'_>) -> Flow {
     const BOTH: Rule = Rule::new("esp.preserves-both", &["GDOI-PL-051", "GDOI-PL-052", "ESP-042"]);
     const CHECKED: Rule = Rule::new("esp.preserved-source-checked", &["GDOI-PL-051", "ESP-042"]);
     const DESTINATION: Rule = Rule::new("esp.preserves-destination-only", &["GDOI-PL-052"]);
+    const HIDDEN: Rule = Rule::new("esp.destination-not-preserved", &["GDOI-PL-052"]);
     const FREE: Rule = Rule::new("esp.source-not-preserved", &["GDOI-PL-052"]);
     for (what, value) in [("no attribute", None), ("value 4", Some(4))] {
         let tek = CBC.tek(cx);
@@ -220,7 +221,22 @@ fn preserved(cx: &mut Cx<'_>) -> Flow {
         scene.expect_nothing(cx, &CHECKED, &format!("{what}: another outer source"), Side::Wan, &[esp])?;
         scene.finish(cx)?;
     }
-    // Values 1 and 2 need an outer destination, which GDOI has no field for.
+    // GDOI has no field for the outer destination that values 1 and 2 need: a member may know one, or send nothing.
+    for (what, value) in [("value 1", 1), ("value 2", 2)] {
+        let tek = CBC.tek(cx).flows(far()).preservation(value);
+        let Some(mut scene) = beside(cx, &tek)? else { continue };
+        let packets = [datagram(LAN_HOST, FAR_HOST).octets()];
+        let repeats = |packet: &[u8]| ip::route(packet).is_ok_and(|route| route.dst == FAR_HOST);
+        scene.nothing_of(
+            cx,
+            &HIDDEN,
+            &format!("{what}: the inner destination outside"),
+            Side::Lan,
+            &packets,
+            &repeats,
+        )?;
+        scene.finish(cx)?;
+    }
     let tek = CBC.tek(cx).preservation(3);
     let Some(mut scene) = DataScene::optional(cx, |_| {}, |script| with_tek(script, tek))? else {
         cx.world.note("the member does not register with a policy that preserves the destination only");
