@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use hallmark_core::{Datagram, Duration};
+use hallmark_core::{Datagram, Duration, Instant};
 use hallmark_wire::ip;
 use hallmark_wire::isakmp::{Flags, Fragment, Header, PayloadType, payload_octets};
 
+use crate::gm::NAT_T_PORT;
 use crate::seen::Seen;
+use crate::step::Step;
 use crate::world::{Unavailable, World};
 
 /// Cuts an ISAKMP message into IKE fragments that carry at most `data_len` octets each. The outer header is a copy of
@@ -48,8 +50,23 @@ struct FragmentSet {
 }
 
 impl IkeReassembly {
+    /// Reads a datagram: a keepalive, a message, or the whole message where this is the last of its fragments.
+    pub(crate) fn read(&mut self, at: Instant, mut datagram: Datagram) -> Seen {
+        if datagram.payload == [0xff] {
+            return Seen { step: Step::Keepalive, ..Seen::new(at, datagram, false) };
+        }
+        let marker = is_marked(&datagram);
+        let seen = Seen::new(at, datagram.clone(), marker);
+        if seen.header.next != PayloadType::FRAGMENT {
+            return seen;
+        }
+        let Some((whole, fragments)) = self.take(&seen) else { return seen };
+        datagram.payload = if marker { [&[0; 4], whole.as_slice()].concat() } else { whole };
+        Seen { fragments, ..Seen::new(at, datagram, marker) }
+    }
+
     /// Takes one fragment; gives the whole message and its number of fragments when the set is complete.
-    pub(crate) fn take(&mut self, seen: &Seen) -> Option<(Vec<u8>, usize)> {
+    fn take(&mut self, seen: &Seen) -> Option<(Vec<u8>, usize)> {
         let fragment = Fragment::decode(seen.body(PayloadType::FRAGMENT)?).ok()?;
         let key = (seen.header.cookies(), fragment.id);
         // A peer that floods the tester with incomplete sets only loses its own.
@@ -67,6 +84,12 @@ impl IkeReassembly {
         self.sets.remove(&key);
         Some((whole, usize::from(count)))
     }
+}
+
+/// Tells whether a received datagram carries the non-ESP marker.
+fn is_marked(datagram: &Datagram) -> bool {
+    let nat_t = datagram.dst.port() == NAT_T_PORT || datagram.src.port() == NAT_T_PORT;
+    nat_t && datagram.payload.starts_with(&[0; 4])
 }
 
 /// A datagram as IP fragments, to be sent in any order.

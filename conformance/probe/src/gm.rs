@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 
 use hallmark_core::{Datagram, Duration, Instant, Rng};
 use hallmark_wire::gdoi::Dialect;
-use hallmark_wire::isakmp::{ExchangeType, Identification, Notify, NotifyType, PayloadType, vendor_id};
+use hallmark_wire::isakmp::{ExchangeType, Identification, Notify, NotifyType, vendor_id};
 
 pub use ack::AckForm;
 pub(crate) use ack::ack_hash_alg;
@@ -255,21 +255,8 @@ impl ProbeGm {
         seen
     }
 
-    fn open(&mut self, at: Instant, mut datagram: Datagram) -> Seen {
-        if datagram.payload == [0xff] {
-            let mut seen = Seen::new(at, datagram, false);
-            seen.step = Step::Keepalive;
-            return seen;
-        }
-        let marker = is_marked(&datagram);
-        let mut seen = Seen::new(at, datagram.clone(), marker);
-        if seen.header.next == PayloadType::FRAGMENT
-            && let Some((whole, fragments)) = self.reassembly.take(&seen)
-        {
-            datagram.payload = if marker { [&[0; 4], whole.as_slice()].concat() } else { whole };
-            seen = Seen::new(at, datagram, marker);
-            seen.fragments = fragments;
-        }
+    fn open(&mut self, at: Instant, datagram: Datagram) -> Seen {
+        let mut seen = self.reassembly.read(at, datagram);
         match seen.header.exchange {
             ExchangeType::MAIN | ExchangeType::AGGRESSIVE => self.open_phase1(&mut seen),
             ExchangeType::INFORMATIONAL => {
@@ -394,12 +381,6 @@ impl ProbeGm {
 
 /// UDP port of NAT traversal.
 pub const NAT_T_PORT: u16 = 4500;
-
-/// Tells whether a received datagram carries the non-ESP marker.
-pub(crate) fn is_marked(datagram: &Datagram) -> bool {
-    let nat_t = datagram.dst.port() == NAT_T_PORT || datagram.src.port() == NAT_T_PORT;
-    nat_t && datagram.payload.starts_with(&[0; 4])
-}
 
 pub(crate) const fn cookies(seen: &Seen) -> ([u8; 8], [u8; 8]) {
     (seen.header.initiator_cookie, seen.header.responder_cookie)

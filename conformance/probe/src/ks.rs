@@ -26,7 +26,7 @@ pub use log::KsLog;
 pub use push::{PushSent, PushSpec, deletion};
 
 use crate::fragment::IkeReassembly;
-use crate::gm::{Sent, cookies, is_marked};
+use crate::gm::{Sent, cookies};
 use crate::group::{GroupPolicy, Kek};
 use crate::keys;
 use crate::sa::{Credentials, Fixed, Sa};
@@ -470,21 +470,8 @@ impl ProbeKs {
         self.peers.clear();
     }
 
-    fn open(&mut self, at: Instant, mut datagram: Datagram) -> Seen {
-        if datagram.payload == [0xff] {
-            let mut seen = Seen::new(at, datagram, false);
-            seen.step = Step::Keepalive;
-            return seen;
-        }
-        let marker = is_marked(&datagram);
-        let mut seen = Seen::new(at, datagram.clone(), marker);
-        if seen.header.next == PayloadType::FRAGMENT
-            && let Some((whole, fragments)) = self.reassembly.take(&seen)
-        {
-            datagram.payload = if marker { [&[0; 4], whole.as_slice()].concat() } else { whole };
-            seen = Seen::new(at, datagram, marker);
-            seen.fragments = fragments;
-        }
+    fn open(&mut self, at: Instant, datagram: Datagram) -> Seen {
+        let mut seen = self.reassembly.read(at, datagram);
         match seen.header.exchange {
             ExchangeType::MAIN | ExchangeType::AGGRESSIVE => self.open_phase1(&mut seen),
             ExchangeType::INFORMATIONAL => {
