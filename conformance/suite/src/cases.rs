@@ -47,6 +47,7 @@ mod ks_data;
 mod ks_phase1;
 mod ks_pull;
 mod ks_push;
+mod phase1;
 
 /// The modules with their cases.
 pub(crate) const MODULES: &[&[Case]] = &[

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use hallmark_catalogue::{Check, CheckResult, Confidence, Outcome};
 use hallmark_core::{Duration, Instant};
+use hallmark_probe::step::Fault;
 use hallmark_probe::world::{Party, Unavailable, World};
 
 /// Ends a case early. A case that ran to its end returns `Ok(())` whatever its checks say.
@@ -31,6 +32,11 @@ impl From<Unavailable> for Stop {
 
 /// What a case and its helpers return.
 pub type Flow<T = ()> = Result<T, Stop>;
+
+/// Turns a failure of the tester itself into the end of the case.
+pub(crate) fn sent<T>(result: Result<T, Fault>) -> Flow<T> {
+    result.map_err(|fault| Stop::Inconclusive(fault.to_string()))
+}
 
 /// The world and the book of one case.
 pub struct Cx<'w> {

@@ -21,10 +21,11 @@ use hallmark_probe::world::{Carried, Side};
 use hallmark_probe::{KsScript, Step};
 
 pub use history::total;
-pub use judge::{Control, Rule};
+pub use judge::Control;
 pub use passed::Passed;
 
 use crate::cx::{Cx, Flow, Stop};
+pub use crate::rule::Rule;
 use crate::scene::GmScene;
 use crate::setup::GmSetup;
 use history::History;

@@ -7,6 +7,7 @@
 pub mod cases;
 pub mod cx;
 pub mod data;
+pub mod rule;
 pub mod scene;
 pub mod setup;
 

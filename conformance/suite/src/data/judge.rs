@@ -1,70 +1,13 @@
 //! What is expected of a packet, and how silence becomes credible.
 
-use hallmark_catalogue::{Check, CheckResult, Confidence, Level};
+use hallmark_catalogue::{CheckResult, Confidence};
 use hallmark_probe::data::{Clear, EspSeen, differences};
 use hallmark_probe::world::Side;
 
 use super::passed::describe;
 use super::{DataScene, PATIENCE, Passed, QUIET};
 use crate::cx::{Cx, Flow, Stop};
-
-/// Names a check and what it judges.
-#[derive(Clone, Copy, Debug)]
-pub struct Rule {
-    /// The check.
-    pub id: &'static str,
-    /// What it judges.
-    pub requirements: &'static [&'static str],
-    weight: Weight,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Weight {
-    /// That of the requirements.
-    Own,
-    /// Fails whatever the requirements say.
-    Grave,
-    /// Warns at most.
-    Advisory,
-}
-
-impl Rule {
-    /// Makes a rule whose weight is that of its requirements.
-    #[must_use]
-    pub const fn new(id: &'static str, requirements: &'static [&'static str]) -> Self {
-        Self { id, requirements, weight: Weight::Own }
-    }
-
-    /// Makes a rule whose breach fails whatever its requirements say: protected traffic in clear, a packet that was
-    /// not authentic let through, a member that stops.
-    #[must_use]
-    pub const fn grave(id: &'static str, requirements: &'static [&'static str]) -> Self {
-        Self { id, requirements, weight: Weight::Grave }
-    }
-
-    /// Makes a rule whose breach is only warned about; say why in a comment.
-    #[must_use]
-    pub const fn advisory(id: &'static str, requirements: &'static [&'static str]) -> Self {
-        Self { id, requirements, weight: Weight::Advisory }
-    }
-
-    /// Begins a check of this rule, for a case that judges by itself.
-    #[must_use]
-    pub fn check(&self, cx: &Cx<'_>) -> Check {
-        let check = Check::new(self.id, self.requirements).at(cx.world.now());
-        match self.weight {
-            Weight::Own => check,
-            Weight::Grave => check.grave(),
-            Weight::Advisory => check.level(Level::Should),
-        }
-    }
-
-    /// Judges something that was seen.
-    pub fn judge(&self, cx: &mut Cx<'_>, ok: bool, expected: &str, observed: impl std::fmt::Display) -> bool {
-        let check = self.check(cx).saw(ok, expected, observed.to_string());
-        cx.record(check)
-    }
-}
+use crate::rule::Rule;
 
 /// Which regular packets show that the data plane works in a direction, before and after a silence.
 #[derive(Clone, PartialEq, Eq, Debug)]

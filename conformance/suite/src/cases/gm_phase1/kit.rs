@@ -10,8 +10,10 @@ use hallmark_probe::seen::Seen;
 use hallmark_probe::step::{Fault, Step};
 use hallmark_probe::suite::Suite;
 use hallmark_probe::tamper::Tamper;
-use hallmark_wire::isakmp::{ExchangeType, Flags, Header, NotifyType, PayloadType, vendor_id};
+use hallmark_wire::isakmp::{ExchangeType, NotifyType, PayloadType, vendor_id};
 
+pub(super) use crate::cases::phase1::{Trial, Wrong, garbage, words};
+pub(super) use crate::cx::sent;
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::GmScene;
 use crate::setup::GmSetup;
@@ -24,42 +26,6 @@ const START: Duration = Duration::from_secs(60);
 pub(super) const SMOOTH: Duration = Duration::from_secs(25);
 /// How long a member may take to come back: the rest of its attempt, its pause, and another attempt.
 pub(super) const RECOVERY: Duration = Duration::from_secs(240);
-
-/// A wrong (or unusual) answer and its name in the report.
-pub(super) type Wrong = (&'static str, Tamper);
-
-/// Says how a wrong answer is judged.
-pub(super) struct Trial<'a> {
-    /// Name of the check.
-    pub(super) check: &'a str,
-    /// What it judges.
-    pub(super) requirements: &'a [&'a str],
-    /// The answer that is wrong: message 2, 4 or 6.
-    pub(super) answer: Step,
-    /// Whether going on with it is a state change by unauthenticated or invalid input.
-    pub(super) grave: bool,
-    /// Set when the exchange has to survive the wrong answer: name of that check and what it judges.
-    pub(super) kept: Option<(&'a str, &'a [&'a str])>,
-}
-
-impl<'a> Trial<'a> {
-    /// Judges that the member does not go on; what becomes of the exchange is open.
-    pub(super) const fn new(check: &'a str, requirements: &'a [&'a str], answer: Step) -> Self {
-        Self { check, requirements, answer, grave: false, kept: None }
-    }
-
-    /// Going on means to trust someone who has proven nothing.
-    pub(super) const fn grave(mut self) -> Self {
-        self.grave = true;
-        self
-    }
-
-    /// The right answer must complete the same exchange.
-    pub(super) const fn keeps(mut self, check: &'a str, requirements: &'a [&'a str]) -> Self {
-        self.kept = Some((check, requirements));
-        self
-    }
-}
 
 /// Names the message that an answer belongs to.
 const fn request_of(answer: Step) -> Step {
@@ -171,7 +137,7 @@ pub(super) fn answers_refused_by(
 ) -> Flow {
     for (what, tamper) in wrong {
         let mut scene = make(cx)?;
-        scene.ks.tamper(trial.answer, tamper);
+        scene.ks.tamper(trial.step, tamper);
         judge_refusal(cx, trial, what, &mut scene)?;
     }
     Ok(())
@@ -180,7 +146,7 @@ pub(super) fn answers_refused_by(
 /// Waits for the wrong answer to be asked for, judges what comes behind it, and shows that the member goes on when it
 /// is answered rightly.
 pub(super) fn judge_refusal(cx: &mut Cx<'_>, trial: &Trial<'_>, what: &str, scene: &mut GmScene) -> Flow {
-    let request = reach(cx, &mut scene.ks, request_of(trial.answer))?;
+    let request = reach(cx, &mut scene.ks, request_of(trial.step))?;
     scene.ks.serve_for(cx.world, WINDOW);
     let taken = judge_silence(cx, trial, what, scene, &request);
     scene.ks.untamper();
@@ -189,16 +155,12 @@ pub(super) fn judge_refusal(cx: &mut Cx<'_>, trial: &Trial<'_>, what: &str, scen
 
 /// Judges that the member did not go on; tells whether it did.
 pub(super) fn judge_silence(cx: &mut Cx<'_>, trial: &Trial<'_>, what: &str, scene: &GmScene, request: &Seen) -> bool {
-    let next = next_after(trial.answer);
+    let next = next_after(trial.step);
     let own = |seen: &&Seen| seen.header.initiator_cookie == request.header.initiator_cookie;
-    let taken = scene.ks.log.entries.iter().any(|seen| own(&seen) && goes_on(seen, trial.answer));
+    let taken = scene.ks.log.entries.iter().any(|seen| own(&seen) && goes_on(seen, trial.step));
     let since: Vec<Seen> = scene.ks.log.since(request.at).skip(1).filter(own).cloned().collect();
     let (expected, observed) = (format!("no {next}"), format!("{what}: {}", words(&since)));
-    if trial.grave {
-        cx.grave_silence(trial.check, trial.requirements, !taken, &expected, observed);
-    } else {
-        cx.silence(trial.check, trial.requirements, !taken, &expected, observed);
-    }
+    trial.silence(cx, !taken, &expected, observed);
     taken
 }
 
@@ -273,37 +235,6 @@ pub(super) fn completes(
     Ok(cx.check(check, requirements, result.is_ok(), "the registration completes", observed))
 }
 
-/// Says what came, in words for the report.
-pub(super) fn words(seen: &[Seen]) -> String {
-    if seen.is_empty() {
-        return "nothing came".to_owned();
-    }
-    let parts: Vec<String> = seen
-        .iter()
-        .map(|seen| match seen.error_notify() {
-            Some(notify) => format!("notification {}", notify.kind),
-            None if seen.repeat => format!("{} again", seen.step),
-            None => seen.step.to_string(),
-        })
-        .collect();
-    format!("came: {}", parts.join(", "))
-}
-
-/// Gives an encrypted-looking message with the right cookies that decrypts to nothing sensible.
-pub(super) fn garbage(cookies: ([u8; 8], [u8; 8]), exchange: ExchangeType, message_id: u32, octets: usize) -> Vec<u8> {
-    let header = Header {
-        initiator_cookie: cookies.0,
-        responder_cookie: cookies.1,
-        next: PayloadType::ID,
-        version: Header::VERSION,
-        exchange,
-        flags: Flags::ENCRYPTION,
-        message_id,
-        length: u32::try_from(Header::LEN + octets).unwrap_or(u32::MAX),
-    };
-    [header.encode().as_slice(), &vec![0x5a; octets]].concat()
-}
-
 /// Gives both cookies of a message.
 pub(super) const fn cookies(seen: &Seen) -> ([u8; 8], [u8; 8]) {
     (seen.header.initiator_cookie, seen.header.responder_cookie)
@@ -360,9 +291,4 @@ pub(super) fn ask(cx: &mut Cx<'_>, ks: &mut ProbeKs, sequence: u32) -> Flow<Vec<
 pub(super) fn has_sa(cx: &mut Cx<'_>, ks: &mut ProbeKs, sequence: u32) -> Flow<bool> {
     let seen = ask(cx, ks, sequence)?;
     Ok(numbers(seen.iter(), NotifyType::R_U_THERE_ACK).contains(&sequence))
-}
-
-/// Turns a failure of the tester itself into the end of the case.
-pub(super) fn sent<T>(result: Result<T, Fault>) -> Flow<T> {
-    result.map_err(|fault| Stop::Inconclusive(fault.to_string()))
 }

@@ -156,7 +156,7 @@ fn clear_informational(cx: &mut Cx<'_>) -> Flow {
     );
     let observed = if goes_on { "message 3 of the same exchange came" } else { "the exchange was over" };
     let rule = Rule::grave("pull.clear-informational-ignored", &["GDOI-NEG-130", "GDOI-PULL-069"]);
-    rule.saw(cx, goes_on, "the exchange goes on", observed.to_owned());
+    rule.judge(cx, goes_on, "the exchange goes on", observed.to_owned());
     bench.finish(cx)
 }
 

@@ -14,6 +14,7 @@ use hallmark_probe::world::Role;
 use hallmark_wire::isakmp::{ExchangeType, PayloadType};
 
 use crate::cx::{Cx, Flow, Stop};
+pub(super) use crate::rule::Rule;
 use crate::scene::GmScene;
 use crate::setup::GmSetup;
 
@@ -24,47 +25,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(200);
 
 /// A wrong answer and its name in the report.
 pub(super) type Wrong = (&'static str, Tamper);
-
-/// Names a check and what it judges.
-#[derive(Clone, Copy)]
-pub(super) struct Rule {
-    /// The check.
-    pub(super) id: &'static str,
-    /// What it judges.
-    pub(super) requirements: &'static [&'static str],
-    /// Whether a breach is a state change by unauthenticated or invalid input.
-    pub(super) grave: bool,
-}
-
-impl Rule {
-    /// Makes a rule whose weight is that of its requirements.
-    pub(super) const fn new(id: &'static str, requirements: &'static [&'static str]) -> Self {
-        Self { id, requirements, grave: false }
-    }
-
-    /// Makes a rule whose breach fails whatever its requirements say.
-    pub(super) const fn grave(id: &'static str, requirements: &'static [&'static str]) -> Self {
-        Self { id, requirements, grave: true }
-    }
-
-    /// Judges that something did not come.
-    pub(super) fn silence(&self, cx: &mut Cx<'_>, ok: bool, expected: &str, observed: String) -> bool {
-        if self.grave {
-            cx.grave_silence(self.id, self.requirements, ok, expected, observed)
-        } else {
-            cx.silence(self.id, self.requirements, ok, expected, observed)
-        }
-    }
-
-    /// Judges something that was seen.
-    pub(super) fn saw(&self, cx: &mut Cx<'_>, ok: bool, expected: &str, observed: String) -> bool {
-        if self.grave {
-            cx.grave(self.id, self.requirements, ok, expected, observed)
-        } else {
-            cx.check(self.id, self.requirements, ok, expected, observed)
-        }
-    }
-}
 
 /// A group member under test that need not have registered.
 pub(super) struct Bench {
@@ -297,11 +257,11 @@ pub(super) fn accepted_with(cx: &mut Cx<'_>, rule: Rule, setup: impl FnOnce(&mut
         bench.restart(cx)?;
         let registered = bench.registers_within(cx, 60);
         let observed = format!("{what}: {}", if registered { "it registered" } else { "it did not register" });
-        let ok = rule.saw(cx, registered, "a registration", observed);
+        let ok = rule.judge(cx, registered, "a registration", observed);
         if ok && bench.scene.ks.script.group.kek.is_some() {
             let acked = bench.takes_push(cx)?;
             let observed = format!("{what}: {}", if acked { "acknowledged" } else { "no acknowledgement" });
-            rule.saw(cx, acked, "a PUSH under these keys is acknowledged", observed);
+            rule.judge(cx, acked, "a PUSH under these keys is acknowledged", observed);
         }
     }
     bench.scene.ks.script = usual;

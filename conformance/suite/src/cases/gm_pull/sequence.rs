@@ -59,7 +59,7 @@ fn judge(cx: &mut Cx<'_>, bench: &mut Bench, rule: &Rule, seq: u32, wanted: bool
     let taken = bench.takes_number(cx, seq)?;
     let observed = format!("PUSH {seq}: {}", if taken { "acknowledged" } else { "no acknowledgement" });
     if wanted {
-        rule.saw(cx, taken, "an acknowledgement", observed);
+        rule.judge(cx, taken, "an acknowledgement", observed);
     } else {
         rule.silence(cx, !taken, "no acknowledgement", observed);
     }

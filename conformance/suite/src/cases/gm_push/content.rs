@@ -12,7 +12,7 @@ use hallmark_wire::gdoi::{Selector, TekBody, gap_attr, kd_type, kek_attr, kek_ke
 use hallmark_wire::isakmp::{Attribute, Attributes, PayloadType};
 use hallmark_wire::raw::{Field, RawMessage};
 
-use super::kit::{Bench, Rule, Sas, Wrong, advisory, kek_of, tek_lifetime};
+use super::kit::{Bench, Rule, Sas, Wrong, kek_of, tek_lifetime};
 use crate::Case;
 use crate::cx::{Cx, Flow};
 use crate::scene::ACK_WINDOW;
@@ -250,7 +250,8 @@ fn old_kek(cx: &mut Cx<'_>) -> Flow {
         let observed =
             format!("number {seq} under the old KEK: {}", if taken { "acknowledged" } else { "no acknowledgement" });
         // No text bounds how long the old Rekey SA may live, so this can only warn.
-        advisory(cx, "push.old-kek-refused", &["GDOI-PUSH-046"], !taken, "no acknowledgement", observed);
+        let rule = Rule::advisory("push.old-kek-refused", &["GDOI-PUSH-046"]);
+        rule.silence(cx, !taken, "no acknowledgement", observed);
     }
     bench.finish(cx)
 }

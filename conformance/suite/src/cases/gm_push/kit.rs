@@ -5,7 +5,6 @@
 //! signature carries a number far ahead, and the valid one carries the next: that it is accepted shows that the
 //! refused one moved nothing.
 
-use hallmark_catalogue::{Check, Confidence, Level};
 use hallmark_core::{Duration, Instant};
 use hallmark_probe::group::{Kek, Tek};
 use hallmark_probe::ks::{AckSeen, KsScript, PushSent, PushSpec};
@@ -15,6 +14,7 @@ use hallmark_probe::world::Party;
 use hallmark_wire::isakmp::ExchangeType;
 
 use crate::cx::{Cx, Flow, Stop};
+pub(super) use crate::rule::Rule;
 use crate::scene::{ACK_WINDOW, GmScene};
 use crate::setup::GmSetup;
 
@@ -22,29 +22,6 @@ use crate::setup::GmSetup;
 pub(super) const AHEAD: u32 = 100;
 /// How long a registration is waited for that may be refused.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Names a check and what it judges.
-#[derive(Clone, Copy)]
-pub(super) struct Rule {
-    /// The check.
-    pub(super) id: &'static str,
-    /// What it judges.
-    pub(super) requirements: &'static [&'static str],
-    /// Whether a breach is a state change by unauthenticated or invalid input.
-    pub(super) grave: bool,
-}
-
-impl Rule {
-    /// Makes a rule whose weight is that of its requirements.
-    pub(super) const fn new(id: &'static str, requirements: &'static [&'static str]) -> Self {
-        Self { id, requirements, grave: false }
-    }
-
-    /// Makes a rule whose breach fails whatever its requirements say.
-    pub(super) const fn grave(id: &'static str, requirements: &'static [&'static str]) -> Self {
-        Self { id, requirements, grave: true }
-    }
-}
 
 /// A wrong PUSH and its name in the report.
 pub(super) type Wrong = (&'static str, Tamper);
@@ -250,11 +227,7 @@ impl Bench {
 
     fn judge(&self, cx: &mut Cx<'_>, rule: &Rule, what: &str, taken: bool) {
         let observed = format!("{what}: {}", if taken { "acknowledged" } else { "no acknowledgement" });
-        if rule.grave {
-            cx.grave_silence(rule.id, rule.requirements, !taken, "no acknowledgement", observed);
-        } else {
-            cx.silence(rule.id, rule.requirements, !taken, "no acknowledgement", observed);
-        }
+        rule.silence(cx, !taken, "no acknowledgement", observed);
     }
 
     /// Sends a PUSH that must not be acknowledged within the time for acknowledgements, and judges that.
@@ -364,12 +337,6 @@ fn prepared(
 
 fn begun(scene: &GmScene) -> usize {
     scene.ks.log.of(Step::Main1).chain(scene.ks.log.of(Step::Pull1)).filter(|seen| !seen.repeat).count()
-}
-
-/// Judges something at the level SHOULD although its requirements are stronger; the caller says why.
-pub(super) fn advisory(cx: &mut Cx<'_>, id: &str, requirements: &[&str], ok: bool, expected: &str, observed: String) {
-    let check = Check::new(id, requirements).level(Level::Should).at(cx.world.now());
-    cx.record(check.silence(ok, expected, observed, Confidence::WireAndControl));
 }
 
 /// Counts the acknowledgements that wait at another end of the tester.

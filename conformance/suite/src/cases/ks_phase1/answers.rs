@@ -13,6 +13,7 @@ use hallmark_wire::raw::{RawBody, RawPayload, parse_payloads};
 use super::kit::{WINDOW, hears, sent};
 use crate::Case;
 use crate::cx::{Cx, Flow};
+use crate::rule::Rule;
 use crate::scene::KsScene;
 
 pub(crate) const CASES: &[Case] = &[
@@ -301,8 +302,12 @@ fn own_identity(cx: &mut Cx<'_>) -> Flow {
         // 17/848 comes from devices that fill in the port they use: tolerated by some, so told apart.
         let known = matches!(pair, (0, 0) | (17, 500));
         if pair == (17, 848) {
-            let check = Check::new("phase1.identity-port-848", &["IKE-MM-018"]).level(Level::Should).at(cx.world.now());
-            cx.record(check.saw(false, "0/0 or 17/500", observed.clone()));
+            Rule::advisory("phase1.identity-port-848", &["IKE-MM-018"]).judge(
+                cx,
+                false,
+                "0/0 or 17/500",
+                observed.clone(),
+            );
         } else {
             cx.check("phase1.identity-port", &["IKE-MM-018"], known, "0/0 or 17/500", &observed);
         }

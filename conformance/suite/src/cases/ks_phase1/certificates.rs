@@ -308,11 +308,7 @@ fn judge_with(
     let seen = member.collect(cx.world, super::kit::WINDOW);
     let served = seen.iter().any(|seen| seen.step == Step::Main6 && !seen.repeat);
     let observed = format!("{what}: {}", super::kit::words(&seen));
-    if trial.grave {
-        cx.grave_silence(trial.check, trial.requirements, !served, "no message 6", observed);
-    } else {
-        cx.silence(trial.check, trial.requirements, !served, "no message 6", observed);
-    }
+    trial.silence(cx, !served, "no message 6", observed);
     member.script.credentials = right.clone();
     afresh(cx, &certified.scene, member, trial.requirements)
 }

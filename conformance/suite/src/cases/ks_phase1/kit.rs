@@ -2,12 +2,12 @@
 
 use hallmark_core::Duration;
 use hallmark_probe::gm::ProbeGm;
-use hallmark_probe::seen::Seen;
 use hallmark_probe::step::{Fault, Step};
 use hallmark_probe::suite::Suite;
-use hallmark_probe::tamper::Tamper;
-use hallmark_wire::isakmp::{ExchangeType, Header, Notify, NotifyType, PayloadType, vendor_id};
+use hallmark_wire::isakmp::{Notify, NotifyType, PayloadType, vendor_id};
 
+pub(super) use crate::cases::phase1::{Trial, Wrong, garbage, words};
+pub(super) use crate::cx::sent;
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::KsScene;
 use crate::setup::KsSetup;
@@ -17,43 +17,8 @@ pub(super) const WINDOW: Duration = Duration::from_secs(4);
 /// A tester end that takes no part in a probe: it shows whether anyone at all is still served.
 const BYSTANDER: u8 = 10;
 
-/// A wrong (or unusual) message and its name in the report.
-pub(super) type Wrong = (&'static str, Tamper);
 /// A change of the member's script and its name in the report.
 pub(super) type Unusual = (&'static str, fn(&mut ProbeGm));
-
-/// Says how a wrong message of main mode is judged.
-pub(super) struct Trial<'a> {
-    /// Name of the check.
-    pub(super) check: &'a str,
-    /// What it judges.
-    pub(super) requirements: &'a [&'a str],
-    /// The message that is wrong: `Main3` or `Main5`.
-    pub(super) step: Step,
-    /// Whether serving it is a state change by invalid input.
-    pub(super) grave: bool,
-    /// Set when the exchange has to survive the wrong message: name of that check and what it judges.
-    pub(super) kept: Option<(&'a str, &'a [&'a str])>,
-}
-
-impl<'a> Trial<'a> {
-    /// Judges that a wrong message is not served; what becomes of the exchange is open.
-    pub(super) const fn new(check: &'a str, requirements: &'a [&'a str], step: Step) -> Self {
-        Self { check, requirements, step, grave: false, kept: None }
-    }
-
-    /// Serving the message lets someone in who has proven nothing.
-    pub(super) const fn grave(mut self) -> Self {
-        self.grave = true;
-        self
-    }
-
-    /// The right message must be served afterwards in the same exchange.
-    pub(super) const fn keeps(mut self, check: &'a str, requirements: &'a [&'a str]) -> Self {
-        self.kept = Some((check, requirements));
-        self
-    }
-}
 
 /// Shows that the server answers message 1 at all: the control before a case whose subject may be unable to complete
 /// phase 1, because that is what the case is about.
@@ -69,21 +34,6 @@ pub(super) fn hears(cx: &mut Cx<'_>, scene: &KsScene) -> Flow {
 /// Takes what a server may say by itself after phase 1, so that it is not taken for an answer to the probe.
 pub(super) fn settle(cx: &mut Cx<'_>, member: &mut ProbeGm) {
     member.collect(cx.world, Duration::from_secs(1));
-}
-
-/// Says what came in answer, in words for the report.
-pub(super) fn words(seen: &[Seen]) -> String {
-    if seen.is_empty() {
-        return "nothing came".to_owned();
-    }
-    let parts: Vec<String> = seen
-        .iter()
-        .map(|seen| match seen.error_notify() {
-            Some(notify) => format!("notification {}", notify.kind),
-            None => seen.step.to_string(),
-        })
-        .collect();
-    format!("came: {}", parts.join(", "))
 }
 
 /// Sends each wrong message 1 from the same address; none may be answered with a message 2, and the right one sent
@@ -189,11 +139,7 @@ pub(super) fn judge_refusal(
     let served = seen.iter().any(|seen| Some(seen.step) == answer_to(trial.step) && !seen.repeat);
     let observed = format!("{what}: {}", words(&seen));
     let expected = format!("no {}", answer_to(trial.step).map_or("answer", Step::name));
-    if trial.grave {
-        cx.grave_silence(trial.check, trial.requirements, !served, &expected, observed);
-    } else {
-        cx.silence(trial.check, trial.requirements, !served, &expected, observed);
-    }
+    trial.silence(cx, !served, &expected, observed);
     member.untamper();
     if served {
         return afresh(cx, scene, member, trial.requirements);
@@ -335,21 +281,6 @@ pub(super) fn compose(cx: &mut Cx<'_>, member: &mut ProbeGm, step: Step) -> Flow
     cx.have(octets, "nothing was composed")
 }
 
-/// Gives an encrypted-looking message with the right cookies that decrypts to nothing sensible.
-pub(super) fn garbage(cookies: ([u8; 8], [u8; 8]), exchange: ExchangeType, message_id: u32, octets: usize) -> Vec<u8> {
-    let header = Header {
-        initiator_cookie: cookies.0,
-        responder_cookie: cookies.1,
-        next: PayloadType::ID,
-        version: Header::VERSION,
-        exchange,
-        flags: hallmark_wire::isakmp::Flags::ENCRYPTION,
-        message_id,
-        length: u32::try_from(Header::LEN + octets).unwrap_or(u32::MAX),
-    };
-    [header.encode().as_slice(), &vec![0x5a; octets]].concat()
-}
-
 /// Gives an error notification that names no SPI.
 pub(super) fn error_notify(kind: u16) -> Vec<(PayloadType, Vec<u8>)> {
     let notify = Notify {
@@ -399,9 +330,4 @@ pub(super) fn member_of(cx: &mut Cx<'_>, scene: &KsScene, n: u8, suite: &str) ->
     let mut member = scene.member(cx, n);
     member.script.suites = vec![suite];
     Ok(member)
-}
-
-/// Turns a failure of the tester itself into the end of the case.
-pub(super) fn sent<T>(result: Result<T, Fault>) -> Flow<T> {
-    result.map_err(|fault| Stop::Inconclusive(fault.to_string()))
 }

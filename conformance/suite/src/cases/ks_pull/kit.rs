@@ -8,6 +8,7 @@ use hallmark_probe::step::{Fault, Step};
 use hallmark_probe::tamper::Tamper;
 use hallmark_wire::isakmp::ExchangeType;
 
+pub(super) use crate::cx::sent;
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::KsScene;
 use crate::setup::KsSetup;
@@ -154,11 +155,6 @@ pub(super) fn survives(cx: &mut Cx<'_>, scene: &KsScene, member: &mut ProbeGm, w
     cx.check("pull.sa-survives", RULE, false, EXPECTED, format!("{what}: {fault}"));
     let again = member.phase1(cx.world);
     again.map(drop).map_err(|fault| Stop::Inconclusive(format!("a new phase 1 after a lost SA: {fault}")))
-}
-
-/// Turns a failure of the tester itself into the end of the case.
-pub(super) fn sent<T>(result: Result<T, Fault>) -> Flow<T> {
-    result.map_err(|fault| Stop::Inconclusive(fault.to_string()))
 }
 
 /// Makes the TEK of a setup a counter mode, so that members get sender ids.

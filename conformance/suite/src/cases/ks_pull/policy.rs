@@ -8,6 +8,7 @@ use super::kit::{complete, pull};
 use super::layout::{SaLayout, SakLayout};
 use crate::Case;
 use crate::cx::{Cx, Flow};
+use crate::rule::Rule;
 use crate::scene::KsScene;
 use crate::setup::{KsSetup, Tek};
 
@@ -217,8 +218,12 @@ fn sak_attributes(cx: &mut Cx<'_>) -> Flow {
     // Private classes are a vendor's own matter; an unassigned one belongs to nobody, and strict members abort on it.
     let assigned = |class: u16| matches!(class, 1..=7 | 9 | 128..=255);
     let known = found.iter().copied().all(assigned);
-    let check = Check::new("sak.assigned-classes", &["GDOI-PL-030"]).level(Level::Should).at(cx.world.now());
-    cx.record(check.saw(known, "registered or private classes", format!("classes {found:?}")));
+    Rule::advisory("sak.assigned-classes", &["GDOI-PL-030"]).judge(
+        cx,
+        known,
+        "registered or private classes",
+        format!("classes {found:?}"),
+    );
     scene.finish(cx)
 }
 

@@ -1,10 +1,9 @@
 //! When keys are replaced.
 
-use hallmark_catalogue::{Check, Level};
-
 use super::kit::{SOON, member, pushes_for, quick, quick_kek};
 use crate::Case;
 use crate::cx::{Cx, Flow};
+use crate::rule::Rule;
 use crate::scene::KsScene;
 
 pub(crate) const CASES: &[Case] = &[
@@ -67,8 +66,12 @@ fn tek_in_time(cx: &mut Cx<'_>) -> Flow {
     let (in_time, early) = (before(0), before(15));
     cx.check("push.tek-replaced-in-time", &["GDOI-PUSH-034"], in_time, "a rekey before the TEK expires", &observed);
     // How long before is the formula of one vendor, so this can only warn. The floor of the lead time is configured: 20 s.
-    let check = Check::new("push.tek-lead", &["REKEY-002"]).level(Level::Should).at(cx.world.now());
-    cx.record(check.saw(early, "a rekey at least 20 s before the TEK expires", observed));
+    Rule::advisory("push.tek-lead", &["REKEY-002"]).judge(
+        cx,
+        early,
+        "a rekey at least 20 s before the TEK expires",
+        observed,
+    );
     scene.finish(cx)
 }
 
