@@ -98,10 +98,10 @@ impl Schedule {
         queue.sort_unstable();
         match queue.len().div_ceil(4) {
             0 => {}
-            1 => self.encrypt_queue::<LAST_ROUND, 1>(&burst, queue),
-            2 => self.encrypt_queue::<LAST_ROUND, 2>(&burst, queue),
-            3 => self.encrypt_queue::<LAST_ROUND, 3>(&burst, queue),
-            _ => self.encrypt_queue::<LAST_ROUND, 4>(&burst, queue),
+            1 => self.encrypt_queue::<LAST_ROUND, 1>(&burst, &mut queue),
+            2 => self.encrypt_queue::<LAST_ROUND, 2>(&burst, &mut queue),
+            3 => self.encrypt_queue::<LAST_ROUND, 3>(&burst, &mut queue),
+            _ => self.encrypt_queue::<LAST_ROUND, 4>(&burst, &mut queue),
         }
     }
 
@@ -111,7 +111,7 @@ impl Schedule {
     fn encrypt_queue<const LAST_ROUND: usize, const VECTORS: usize>(
         &self,
         burst: &[&[Block]],
-        mut queue: ArrayVec<usize, BURST>,
+        queue: &mut ArrayVec<usize, BURST>,
     ) {
         // Lanes without a packet work along on these, for nothing.
         let spare = [const { Cell::new([0; 16]) }; SPARE];

@@ -137,7 +137,7 @@ impl Keyed {
         for _ in 0..packets.len().div_ceil(64 / WORD) {
             macs.0.push(Columns::ZERO);
         }
-        self.inner_hashes::<WORD, WORDS>(packets, &ends, queue, &mut macs);
+        self.inner_hashes::<WORD, WORDS>(packets, &ends, &mut queue, &mut macs);
         for columns in &mut macs.0 {
             self.outer_hashes::<WORD, WORDS>(columns);
         }
@@ -150,7 +150,7 @@ impl Keyed {
         &self,
         packets: &[Packet<'_>],
         ends: &Ends,
-        mut queue: ArrayVec<usize, BURST>,
+        queue: &mut ArrayVec<usize, BURST>,
         macs: &mut Macs,
     ) {
         let (count, block) = (64 / WORD, 16 * WORD);
