@@ -4,8 +4,9 @@ mod common;
 
 use common::{Member, at, policy, sa, seconds};
 use hallmark_core::{Duration, Instant, Rng};
+use hallmark_crypto::esp::EspKey;
 use hallmark_datapath::config::Ttl;
-use hallmark_datapath::{Backend, Behaviour, Config, Df, Ecn, Fate, Policy, Pseudotime, Replay, Side, Variant};
+use hallmark_datapath::{Backend, Behaviour, Config, Df, Ecn, Fate, Policy, Pseudotime, Reason, Replay, Side, Variant};
 use hallmark_wire::ip::{Ipv4Header, Ipv6Header, checksum};
 use proptest::prelude::*;
 
@@ -245,6 +246,44 @@ fn the_quick_way_and_the_long_way_lead_to_the_same_place() {
         };
         assert_eq!(flows(a.flows), flows(b.flows));
         assert!(long.data.take_traces().len() > 500);
+    }
+}
+
+#[test]
+fn padding_other_than_the_default_is_noticed_on_the_quick_way_and_on_the_long_one() {
+    for transform in ["aes128-gcm16", "aes128-cbc+hmac-sha1", "aes256-cbc+hmac-sha512", "null+hmac-sha256"] {
+        let policy = policy(vec![sa(0x1000, transform)]);
+        let sa = &policy.sas[0];
+        let key = EspKey::new(sa.transform, sa.encryption_key.expose(), sa.integrity_key.expose(), Backend::Auto);
+        let key = key.expect("a key");
+        let mut sender = Member::with(keep(), &policy);
+        let (mut quick, mut long) = (Member::with(keep(), &policy), Member::with(keep(), &policy));
+        let mut lenient = Member::with(Config { check_padding: false, ..keep() }, &policy);
+        long.data.trace_next(hallmark_datapath::TraceFilter::default(), u32::MAX);
+        let mut most = 0;
+        for len in 20..40 {
+            let packet = common::udp("10.1.0.1", "10.2.0.1", len);
+            let sealed = sender.send(at(1), &packet);
+            for member in [&mut quick, &mut long, &mut lenient] {
+                assert_eq!(member.receive(at(1), &sealed), packet, "{transform}");
+            }
+            let mut clear = sealed.clone();
+            key.open(&mut clear[20..], None).expect("genuine");
+            let end = clear.len() - sa.transform.icv_len() - 2;
+            let pad = usize::from(clear[end]);
+            most = most.max(pad);
+            for octet in end - pad..end {
+                let mut other = clear.clone();
+                other[octet] ^= 0x40;
+                key.seal(&mut other[20..], None).expect("whole blocks");
+                for member in [&mut quick, &mut long] {
+                    let refused = Fate::Dropped(Reason::BadPadOctets);
+                    assert_eq!(member.fate(at(1), Side::Wan, &other), refused, "{transform} with {pad} octets");
+                }
+                assert_eq!(lenient.receive(at(1), &other), packet, "{transform} with {pad} octets");
+            }
+        }
+        assert_eq!(most, sa.transform.align() - 1, "{transform}");
     }
 }
 

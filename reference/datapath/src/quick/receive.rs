@@ -200,7 +200,8 @@ impl Lot {
     #[inline(always)]
     fn keeps<const LEN: usize>(&self, ip: &[u8]) -> Option<usize> {
         let plain = ip.get(..ip.len().checked_sub(self.icv_len)?)?;
-        let (pad, mut next) = trailer::parse_short(plain, self.checks_padding)?;
+        let short = trailer::parse_short(plain, self.checks_padding);
+        let (pad, mut next) = short.or_else(|| long_trailer(plain, self.checks_padding))?;
         let outer = ip.first_chunk::<LEN>()?;
         let inner = ip.get(LEN + self.inner_at..)?.first_chunk::<LEN>()?;
         if let Some((mine, window)) = self.time {
@@ -222,6 +223,13 @@ impl Lot {
         let fine = next == inner_next && others == 0 && outer[0] >> 4 == version && inner[0] >> 4 == version;
         fine.then_some(pad)
     }
+}
+
+/// Reads a trailer with the padding of a block cipher: gives its octets and the Next Header.
+#[inline(never)]
+fn long_trailer(plain: &[u8], checks_padding: bool) -> Option<(usize, u8)> {
+    let (len, next) = trailer::parse(plain, checks_padding).ok()?;
+    Some((plain.len().checked_sub(len + 2)?, next))
 }
 
 /// Opens a packet in place; `false` when it is not genuine.
