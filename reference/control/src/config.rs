@@ -589,21 +589,30 @@ impl FromStr for Prefix {
 impl fmt::Display for Ace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.permit { "permit " } else { "deny " })?;
-        match self.ip_protocol {
-            0 => f.write_str("ip")?,
-            1 => f.write_str("icmp")?,
-            6 => f.write_str("tcp")?,
-            17 => f.write_str("udp")?,
-            other => write!(f, "{other}")?,
-        }
-        for (prefix, port) in [(self.src, self.src_port), (self.dst, self.dst_port)] {
-            write!(f, " {prefix}")?;
-            if port != 0 {
-                write!(f, " eq {port}")?;
-            }
-        }
-        Ok(())
+        write_flow(f, self.ip_protocol, [(&self.src, self.src_port), (&self.dst, self.dst_port)])
     }
+}
+
+/// Writes which packets are meant as an entry of an access list does; protocol and port 0 stand for any.
+pub(crate) fn write_flow(
+    f: &mut fmt::Formatter<'_>,
+    ip_protocol: u8,
+    ends: [(&dyn fmt::Display, u16); 2],
+) -> fmt::Result {
+    match ip_protocol {
+        0 => f.write_str("ip")?,
+        1 => f.write_str("icmp")?,
+        6 => f.write_str("tcp")?,
+        17 => f.write_str("udp")?,
+        other => write!(f, "{other}")?,
+    }
+    for (end, port) in ends {
+        write!(f, " {end}")?;
+        if port != 0 {
+            write!(f, " eq {port}")?;
+        }
+    }
+    Ok(())
 }
 
 impl FromStr for Ace {

@@ -9,7 +9,7 @@ use hallmark_crypto::Secret;
 use hallmark_wire::gdoi::Selector;
 use hallmark_wire::isakmp::IdType;
 
-use crate::config::{DataTransform, EncapsulationMode, SaDirection};
+use crate::config::{DataTransform, EncapsulationMode, SaDirection, write_flow};
 use crate::data::overlap;
 
 /// How long before the old SA expires a sender changes to its successor when the policy sets no activation delay.
@@ -413,20 +413,7 @@ impl fmt::Display for AddressRange {
 
 impl fmt::Display for TrafficSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.ip_protocol {
-            0 => f.write_str("ip")?,
-            1 => f.write_str("icmp")?,
-            6 => f.write_str("tcp")?,
-            17 => f.write_str("udp")?,
-            other => write!(f, "{other}")?,
-        }
-        for (range, port) in [(self.src, self.src_port), (self.dst, self.dst_port)] {
-            write!(f, " {range}")?;
-            if port != 0 {
-                write!(f, " eq {port}")?;
-            }
-        }
-        Ok(())
+        write_flow(f, self.ip_protocol, [(&self.src, self.src_port), (&self.dst, self.dst_port)])
     }
 }
 
