@@ -2,12 +2,17 @@
 
 use std::fmt::Display;
 
+use hallmark_crypto::cert::CertError;
+use hallmark_probe::certs::Authority;
+use hallmark_probe::fragment::{ike_fragment, ike_fragments};
 use hallmark_probe::seen::Seen;
 use hallmark_probe::step::Step;
-use hallmark_probe::tamper::Tamper;
-use hallmark_wire::isakmp::{ExchangeType, Flags, Header, PayloadType};
+use hallmark_probe::suite::Auth;
+use hallmark_probe::tamper::{Tamper, octets};
+use hallmark_wire::isakmp::{ExchangeType, Flags, Fragment, Header, PayloadType, payload_octets};
 
-use crate::cx::Cx;
+use crate::cx::{Cx, Flow, Stop};
+use crate::setup;
 
 /// A wrong (or unusual) message and its name in the report.
 pub(super) type Wrong = (&'static str, Tamper);
@@ -83,4 +88,42 @@ pub(super) fn garbage(cookies: ([u8; 8], [u8; 8]), exchange: ExchangeType, messa
         length: u32::try_from(Header::LEN + octets).unwrap_or(u32::MAX),
     };
     [header.encode().as_slice(), &vec![0x5a; octets]].concat()
+}
+
+/// Turns a failure to issue a certificate into the end of the case.
+pub(super) fn issued<T>(result: Result<T, CertError>) -> Flow<T> {
+    result.map_err(|error| Stop::Inconclusive(format!("a certificate could not be issued: {error}")))
+}
+
+/// Issues what the subject is configured with, to authenticate by signatures and to trust the same authority.
+pub(super) fn credentials(cx: &Cx<'_>, authority: &mut Authority, auth: Auth) -> Flow<setup::Credentials> {
+    let (certificate, private_key) = issued(authority.subject(auth, cx.subject().ip()))?;
+    let trust_anchors = vec![issued(authority.pem())?];
+    Ok(setup::Credentials { certificate, private_key, trust_anchors, crls: Vec::new() })
+}
+
+/// Composes an RSA block of type 1: padding, zero, data, and octets behind it.
+pub(super) fn block(len: usize, data: &[u8], behind: &[u8]) -> Vec<u8> {
+    let mut octets = vec![0, 1];
+    octets.resize(len.saturating_sub(data.len() + behind.len() + 1), 0xff);
+    octets.push(0);
+    octets.extend(data);
+    octets.extend(behind);
+    octets
+}
+
+/// Cuts a message into three fragments.
+pub(super) fn three(message: &[u8]) -> Vec<Vec<u8>> {
+    ike_fragments(message, 1, message.len().div_ceil(3))
+}
+
+/// Gives a fragment with another payload type behind it, which follows in fact.
+pub(super) fn followed(message: &[u8], fragment: &Fragment) -> Vec<u8> {
+    let mut body = payload_octets(PayloadType::VENDOR_ID, &fragment.encode_body());
+    body.extend(payload_octets(PayloadType::NONE, &[7; 16]));
+    let mut octets = ike_fragment(message, fragment);
+    octets.truncate(Header::LEN);
+    octets.extend(body);
+    octets::fix_length(&mut octets);
+    octets
 }

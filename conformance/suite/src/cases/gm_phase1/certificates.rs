@@ -2,7 +2,7 @@
 
 use hallmark_core::Rng;
 use hallmark_crypto::HashAlg;
-use hallmark_crypto::cert::{CertError, issue_ca};
+use hallmark_crypto::cert::issue_ca;
 use hallmark_probe::Credentials;
 use hallmark_probe::certs::{Authority, fqdn, tester_key};
 use hallmark_probe::edit;
@@ -16,7 +16,8 @@ use hallmark_wire::isakmp::{Certificate, CertificateRequest, Identification, Pay
 
 use super::kit::{Trial, WINDOW, Wrong, completes, judge_refusal, judge_silence, message, observe, reach, registers};
 use crate::Case;
-use crate::cx::{Cx, Flow, Stop};
+use crate::cases::phase1::{self, block, issued};
+use crate::cx::{Cx, Flow};
 use crate::scene::GmScene;
 use crate::setup::{self, GmSetup};
 
@@ -131,10 +132,6 @@ pub(crate) const CASES: &[Case] = &[
 const RSA: &str = "aes128-sha256-modp2048-rsa";
 const SERVER_NAME: &str = "tester.hallmark.example";
 
-fn issued<T>(result: Result<T, CertError>) -> Flow<T> {
-    result.map_err(|error| Stop::Inconclusive(format!("a certificate could not be issued: {error}")))
-}
-
 /// Describes a member with a certificate and its server, ready to be started as often as needed.
 #[derive(Clone)]
 struct Certified {
@@ -151,10 +148,7 @@ impl Certified {
         let mut setup = GmSetup::standard(cx.world);
         setup.phase1.proposals = vec![name.to_owned()];
         setup.allow_weak = if name.contains("sha1") { vec!["sha1".to_owned()] } else { Vec::new() };
-        let (certificate, private_key) = issued(authority.subject(suite.auth, cx.subject().ip()))?;
-        let trust_anchors = vec![issued(authority.pem())?];
-        setup.phase1.credentials =
-            Some(setup::Credentials { certificate, private_key, trust_anchors, crls: Vec::new() });
+        setup.phase1.credentials = Some(phase1::credentials(cx, &mut authority, suite.auth)?);
         let right = issued(authority.tester(suite.auth, cx.tester(0).ip()))?;
         let mut script = KsScript::new(cx.world, 0);
         script.suites = vec![suite];
@@ -180,16 +174,6 @@ impl Certified {
         scene.ks.forget_sas();
         registers(cx, trial.requirements, what, &mut scene)
     }
-}
-
-/// Composes an RSA block of type 1: padding, zero, data, and octets behind it.
-fn block(len: usize, data: &[u8], behind: &[u8]) -> Vec<u8> {
-    let mut octets = vec![0, 1];
-    octets.resize(len.saturating_sub(data.len() + behind.len() + 1), 0xff);
-    octets.push(0);
-    octets.extend(data);
-    octets.extend(behind);
-    octets
 }
 
 /// Answers with each wrong message 6; none may be followed by a PULL.

@@ -8,15 +8,16 @@ use hallmark_probe::seen::Seen;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::Suite;
 use hallmark_probe::tamper::octets;
-use hallmark_wire::isakmp::{Fragment, Header, NotifyType, PayloadType, payload_octets, vendor_id};
+use hallmark_wire::isakmp::{Fragment, Header, NotifyType, PayloadType, vendor_id};
 
 use super::kit::{
     WINDOW, cookies, has_sa, informationals, needs, numbers, observe, reach, registers, sent, start, words,
 };
 use crate::Case;
+use crate::cases::phase1::{self, followed, issued, three};
 use crate::cx::{Cx, Flow, Stop};
 use crate::scene::GmScene;
-use crate::setup::{self, GmSetup};
+use crate::setup::GmSetup;
 
 pub(crate) const CASES: &[Case] = &[
     case! {
@@ -123,10 +124,6 @@ fn fragmenting(cx: &mut Cx<'_>) -> Flow<(GmScene, Seen, Vec<u8>)> {
     Ok((scene, request, message))
 }
 
-fn three(message: &[u8]) -> Vec<Vec<u8>> {
-    ike_fragments(message, 1, message.len().div_ceil(3))
-}
-
 /// Sends pieces in order; tells whether the member went on with a PULL, and what came.
 fn went_on<'p>(
     cx: &mut Cx<'_>,
@@ -157,16 +154,13 @@ fn any_order(cx: &mut Cx<'_>) -> Flow {
 fn only_when_announced(cx: &mut Cx<'_>) -> Flow {
     let name = "aes128-sha256-modp2048-rsa";
     let suite = cx.have(Suite::from_name(name), "the suite has no such name")?;
-    let issued = |error| Stop::Inconclusive(format!("a certificate could not be issued: {error}"));
-    let mut authority = Authority::trusted(cx.world).map_err(issued)?;
+    let mut authority = issued(Authority::trusted(cx.world))?;
     let mut setup = GmSetup::standard(cx.world);
     setup.phase1.proposals = vec![name.to_owned()];
-    let (certificate, private_key) = authority.subject(suite.auth, cx.subject().ip()).map_err(issued)?;
-    let trust_anchors = vec![authority.pem().map_err(issued)?];
-    setup.phase1.credentials = Some(setup::Credentials { certificate, private_key, trust_anchors, crls: Vec::new() });
+    setup.phase1.credentials = Some(phase1::credentials(cx, &mut authority, suite.auth)?);
     let mut script = KsScript::new(cx.world, 0);
     script.suites = vec![suite];
-    script.credentials = authority.tester(suite.auth, cx.tester(0).ip()).map_err(issued)?;
+    script.credentials = issued(authority.tester(suite.auth, cx.tester(0).ip()))?;
     let mut scene = GmScene::start(cx, setup, script)?;
     // Message 5 carries a certificate and fits no 576 octets; copies of it are where some members begin to fragment.
     scene.ks.reply(Step::Main6, Reply::IgnoreFirst(2));
@@ -181,17 +175,6 @@ fn only_when_announced(cx: &mut Cx<'_>) -> Flow {
         format!("{count} fragments, {outcome}"),
     );
     Ok(())
-}
-
-/// A fragment with another payload behind it.
-fn followed(message: &[u8], fragment: &Fragment) -> Vec<u8> {
-    let mut body = payload_octets(PayloadType::VENDOR_ID, &fragment.encode_body());
-    body.extend(payload_octets(PayloadType::NONE, &[7; 16]));
-    let mut octets = ike_fragment(message, fragment);
-    octets.truncate(Header::LEN);
-    octets.extend(body);
-    octets::fix_length(&mut octets);
-    octets
 }
 
 fn malformed(cx: &mut Cx<'_>) -> Flow {

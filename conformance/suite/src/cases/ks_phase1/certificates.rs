@@ -2,7 +2,7 @@
 
 use hallmark_core::Rng;
 use hallmark_crypto::HashAlg;
-use hallmark_crypto::cert::{CertError, CertSpec, issue_ca, subject_der};
+use hallmark_crypto::cert::{CertSpec, issue_ca, subject_der};
 use hallmark_probe::Credentials;
 use hallmark_probe::certs::{Authority, fqdn, tester_key};
 use hallmark_probe::edit;
@@ -16,7 +16,8 @@ use hallmark_wire::isakmp::{Certificate, CertificateRequest, IdType, Identificat
 
 use super::kit::{Trial, afresh, completes, go_on, lead_to, refuse_messages_of, sent};
 use crate::Case;
-use crate::cx::{Cx, Flow, Stop};
+use crate::cases::phase1::{self, block, issued};
+use crate::cx::{Cx, Flow};
 use crate::scene::KsScene;
 use crate::setup::{self, KsSetup, ip_identity};
 
@@ -134,11 +135,6 @@ struct Certified {
     suite: Suite,
 }
 
-/// Turns a failure to issue a certificate into the end of the case.
-fn issued<T>(result: Result<T, CertError>) -> Flow<T> {
-    result.map_err(|error| Stop::Inconclusive(format!("a certificate could not be issued: {error}")))
-}
-
 impl Certified {
     fn start(cx: &mut Cx<'_>, suite: &str, change: impl FnOnce(&mut Cx<'_>, &mut KsSetup)) -> Flow<Self> {
         let suite_value = cx.have(Suite::from_name(suite), "the suite has no such name")?;
@@ -146,10 +142,7 @@ impl Certified {
         let mut setup = KsSetup::standard(cx.world);
         // The standard suite stays for the ends that only show that the server is alive.
         setup.phase1.proposals = vec![suite.to_owned(), setup::PROPOSAL.to_owned()];
-        let (certificate, private_key) = issued(authority.subject(suite_value.auth, cx.subject().ip()))?;
-        let anchor = issued(authority.pem())?;
-        setup.phase1.credentials =
-            Some(setup::Credentials { certificate, private_key, trust_anchors: vec![anchor], crls: Vec::new() });
+        setup.phase1.credentials = Some(phase1::credentials(cx, &mut authority, suite_value.auth)?);
         change(cx, &mut setup);
         let scene = KsScene::start(cx, setup)?;
         Ok(Self { scene, authority, suite: suite_value })
@@ -181,16 +174,6 @@ impl Certified {
         cx.alive_before("phase 1 with certificates completed");
         Ok(credentials)
     }
-}
-
-/// Composes an RSA block of type 1: padding, zero, data, and octets behind it.
-fn block(len: usize, data: &[u8], behind: &[u8]) -> Vec<u8> {
-    let mut octets = vec![0, 1];
-    octets.resize(len.saturating_sub(data.len() + behind.len() + 1), 0xff);
-    octets.push(0);
-    octets.extend(data);
-    octets.extend(behind);
-    octets
 }
 
 fn own_signature(cx: &mut Cx<'_>) -> Flow {

@@ -8,11 +8,12 @@ use hallmark_probe::seen::Seen;
 use hallmark_probe::step::Step;
 use hallmark_probe::suite::Suite;
 use hallmark_probe::tamper::octets;
-use hallmark_wire::isakmp::{Fragment, Header, PayloadType, payload_octets, vendor_id};
+use hallmark_wire::isakmp::{Fragment, Header, PayloadType, vendor_id};
 
 use super::kit::{WINDOW, afresh, compose, go_on, lead_to, needs_fragments, sa_lives, sent, words};
 use crate::Case;
-use crate::cx::{Cx, Flow, Stop};
+use crate::cases::phase1::{self, followed, issued, three};
+use crate::cx::{Cx, Flow};
 use crate::scene::KsScene;
 use crate::setup::{self, KsSetup};
 
@@ -114,11 +115,6 @@ fn scene(cx: &mut Cx<'_>) -> Flow<KsScene> {
     Ok(scene)
 }
 
-/// Cuts a message into three fragments.
-fn three(message: &[u8]) -> Vec<Vec<u8>> {
-    ike_fragments(message, 1, message.len().div_ceil(3))
-}
-
 fn send_all<'a>(cx: &mut Cx<'_>, member: &mut ProbeGm, pieces: impl IntoIterator<Item = &'a Vec<u8>>) {
     for piece in pieces {
         member.send_raw(cx.world, piece.clone());
@@ -155,17 +151,14 @@ fn any_order(cx: &mut Cx<'_>) -> Flow {
 fn only_when_announced(cx: &mut Cx<'_>) -> Flow {
     let name = "aes128-sha256-modp2048-rsa";
     let suite = cx.have(Suite::from_name(name), "the suite has no such name")?;
-    let issued = |error| Stop::Inconclusive(format!("a certificate could not be issued: {error}"));
-    let mut authority = Authority::trusted(cx.world).map_err(issued)?;
+    let mut authority = issued(Authority::trusted(cx.world))?;
     let mut setup = KsSetup::standard(cx.world);
     setup.phase1.proposals = vec![name.to_owned(), setup::PROPOSAL.to_owned()];
-    let (certificate, private_key) = authority.subject(suite.auth, cx.subject().ip()).map_err(issued)?;
-    let trust_anchors = vec![authority.pem().map_err(issued)?];
-    setup.phase1.credentials = Some(setup::Credentials { certificate, private_key, trust_anchors, crls: Vec::new() });
+    setup.phase1.credentials = Some(phase1::credentials(cx, &mut authority, suite.auth)?);
     let scene = KsScene::start(cx, setup)?;
     let mut member = scene.member(cx, 1);
     member.script.suites = vec![suite];
-    member.script.credentials = authority.tester(suite.auth, cx.tester(1).ip()).map_err(issued)?;
+    member.script.credentials = issued(authority.tester(suite.auth, cx.tester(1).ip()))?;
     lead_to(cx, &mut member, Step::Main5)?;
     cx.alive_before("main mode came to message 5");
     sent(member.send_main5(cx.world))?;
@@ -185,17 +178,6 @@ fn only_when_announced(cx: &mut Cx<'_>) -> Flow {
     );
     cx.require(result.is_ok() || fragments > 0, format!("phase 1 with certificates: {outcome}"))?;
     scene.finish(cx)
-}
-
-/// A fragment with another payload type behind it, which follows in fact.
-fn followed(message: &[u8], fragment: &Fragment) -> Vec<u8> {
-    let mut body = payload_octets(PayloadType::VENDOR_ID, &fragment.encode_body());
-    body.extend(payload_octets(PayloadType::NONE, &[7; 16]));
-    let mut octets = ike_fragment(message, fragment);
-    octets.truncate(Header::LEN);
-    octets.extend(body);
-    octets::fix_length(&mut octets);
-    octets
 }
 
 fn malformed(cx: &mut Cx<'_>) -> Flow {
