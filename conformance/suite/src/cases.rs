@@ -73,6 +73,7 @@ pub(crate) const MODULES: &[&[Case]] = &[
     gm_data::rollover::CASES,
     gm_data::tbar::CASES,
     gm_data::transforms::CASES,
+    gm_data::upgrade::CASES,
     gm_phase1::answers::CASES,
     gm_phase1::certificates::CASES,
     gm_phase1::dpd::CASES,

@@ -25,3 +25,4 @@ pub(crate) mod recovery;
 pub(crate) mod rollover;
 pub(crate) mod tbar;
 pub(crate) mod transforms;
+pub(crate) mod upgrade;
