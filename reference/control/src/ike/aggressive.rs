@@ -4,10 +4,10 @@
 use hallmark_core::Now;
 use hallmark_wire::isakmp::{Chain, Flags, Header, PayloadType, SecurityAssociation};
 
-use super::exchange::{Authenticated, Exchange, Next, Refusal, State};
+use super::exchange::{Arrived, Authenticated, Exchange, Next, Refusal, State};
 use super::keys::{Inputs, agree, derive};
 use super::payloads::{body, check_payloads, check_trailing, nonce};
-use super::sa::{Kept, Path};
+use super::sa::Kept;
 use super::{IkeEndpoint, auth, code, lenient};
 use crate::behaviour::Defect;
 
@@ -65,15 +65,8 @@ impl IkeEndpoint {
     }
 
     /// Message 2 at the initiator: the responder has proven itself; message 3 goes out and the SA is up.
-    pub(super) fn aggressive_2(
-        &mut self,
-        now: Now,
-        exchange: &mut Exchange,
-        header: &Header,
-        message: &[u8],
-        digest: [u8; 32],
-        path: Path,
-    ) -> Result<Next, Refusal> {
+    pub(super) fn aggressive_2(&mut self, exchange: &mut Exchange, arrived: Arrived<'_>) -> Result<Next, Refusal> {
+        let Arrived { now, header, message, digest, path } = arrived;
         let octets = self.clear_octets(header, message);
         let chain = self.chain(header.next, &octets)?;
         check_trailing(&chain, &self.config.behaviour)?;
@@ -128,15 +121,8 @@ impl IkeEndpoint {
     }
 
     /// Message 3 at the responder, in clear or encrypted (IKE-AM-004).
-    pub(super) fn aggressive_3(
-        &mut self,
-        now: Now,
-        exchange: &mut Exchange,
-        header: &Header,
-        message: &[u8],
-        digest: [u8; 32],
-        path: Path,
-    ) -> Result<Next, Refusal> {
+    pub(super) fn aggressive_3(&mut self, exchange: &mut Exchange, arrived: Arrived<'_>) -> Result<Next, Refusal> {
+        let Arrived { now, header, message, digest, path } = arrived;
         let encrypted = header.flags.contains(Flags::ENCRYPTION);
         if !encrypted && self.config.behaviour.has(Defect::IkeAggressiveClearRefused) {
             return Err(Refusal::keep(code::FLAGS).with("not encrypted"));

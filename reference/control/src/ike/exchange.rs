@@ -53,6 +53,18 @@ impl From<CryptoError> for Refusal {
     }
 }
 
+/// Holds a message of a running exchange as it arrived.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived<'a> {
+    pub(super) now: Now,
+    pub(super) header: &'a Header,
+    /// All octets, header included.
+    pub(super) message: &'a [u8],
+    /// Tells a duplicate from another message.
+    pub(super) digest: [u8; 32],
+    pub(super) path: Path,
+}
+
 /// Holds one exchange.
 pub(super) struct Exchange {
     pub(super) id: SaId,

@@ -5,7 +5,7 @@ use hallmark_crypto::DhKey;
 use hallmark_wire::gdoi;
 use hallmark_wire::isakmp::{Chain, Header, Notify, NotifyType, PayloadType, SecurityAssociation};
 
-use super::exchange::{Authenticated, Exchange, Keyed, Next, PeerOffer, Refusal, State, nat_d_payloads};
+use super::exchange::{Arrived, Authenticated, Exchange, Keyed, Next, PeerOffer, Refusal, State, nat_d_payloads};
 use super::keys::{Inputs, agree, derive};
 use super::payloads::{body, check_payloads, check_trailing, nonce};
 use super::sa::{Mode, Path, Role, SaId, join};
@@ -84,15 +84,8 @@ impl IkeEndpoint {
     }
 
     /// Message 2: the answer to our offer. Message 3 goes out.
-    pub(super) fn message_2(
-        &mut self,
-        now: Now,
-        exchange: &mut Exchange,
-        header: &Header,
-        message: &[u8],
-        digest: [u8; 32],
-        path: Path,
-    ) -> Result<Next, Refusal> {
+    pub(super) fn message_2(&mut self, exchange: &mut Exchange, arrived: Arrived<'_>) -> Result<Next, Refusal> {
+        let Arrived { now, header, message, digest, path } = arrived;
         let octets = self.clear_octets(header, message);
         let chain = self.chain(header.next, &octets)?;
         check_trailing(&chain, &self.config.behaviour)?;
@@ -166,15 +159,8 @@ impl IkeEndpoint {
     }
 
     /// Message 4: the responder's share. Message 5 goes out.
-    pub(super) fn message_4(
-        &mut self,
-        now: Now,
-        exchange: &mut Exchange,
-        header: &Header,
-        message: &[u8],
-        digest: [u8; 32],
-        path: Path,
-    ) -> Result<Next, Refusal> {
+    pub(super) fn message_4(&mut self, exchange: &mut Exchange, arrived: Arrived<'_>) -> Result<Next, Refusal> {
+        let Arrived { now, header, message, digest, path } = arrived;
         let octets = self.clear_octets(header, message);
         let chain = self.chain(header.next, &octets)?;
         let behaviour = &self.config.behaviour;
@@ -252,18 +238,11 @@ impl IkeEndpoint {
     }
 
     /// Message 6: the responder's proof.
-    pub(super) fn message_6(
-        &mut self,
-        now: Now,
-        exchange: &mut Exchange,
-        header: &Header,
-        message: &[u8],
-        path: Path,
-    ) -> Result<Next, Refusal> {
+    pub(super) fn message_6(&mut self, exchange: &mut Exchange, arrived: Arrived<'_>) -> Result<Next, Refusal> {
         let State::Keyed(mut keyed) = std::mem::replace(&mut exchange.state, State::SentAnswer) else {
             return Err(Refusal::keep(code::OUT_OF_STATE));
         };
-        match self.open_proof(now, exchange, &mut keyed, header, message, path) {
+        match self.open_proof(exchange, &mut keyed, arrived) {
             Ok(proven) => {
                 exchange.last = None;
                 Ok(Next::Up(Authenticated {
@@ -283,13 +262,11 @@ impl IkeEndpoint {
     /// Decrypts and checks message 5 or 6; the chain moves on when it is good.
     pub(super) fn open_proof(
         &mut self,
-        now: Now,
         exchange: &mut Exchange,
         keyed: &mut Keyed,
-        header: &Header,
-        message: &[u8],
-        path: Path,
+        arrived: Arrived<'_>,
     ) -> Result<auth::Proven, Refusal> {
+        let Arrived { now, header, message, path, .. } = arrived;
         let sealed = message.get(Header::LEN..).unwrap_or_default();
         let encrypted = header.flags.contains(hallmark_wire::isakmp::Flags::ENCRYPTION);
         let plain = if encrypted {

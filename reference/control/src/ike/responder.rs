@@ -6,7 +6,7 @@ use hallmark_wire::isakmp::{
 };
 
 use super::event::{Effect, IkeEvent};
-use super::exchange::{Authenticated, Exchange, Next, PeerOffer, Refusal, State};
+use super::exchange::{Arrived, Authenticated, Exchange, Next, PeerOffer, Refusal, State};
 use super::keys::{Inputs, agree, derive, digest};
 use super::payloads::{body, check_payloads, check_trailing, nonce};
 use super::sa::{Mode, Path, Role, SaId, join};
@@ -168,15 +168,8 @@ impl IkeEndpoint {
     }
 
     /// Message 3: the initiator's share. Message 4 goes out. This is the first message that costs an exponentiation.
-    pub(super) fn message_3(
-        &mut self,
-        now: Now,
-        exchange: &mut Exchange,
-        header: &Header,
-        message: &[u8],
-        path: Path,
-        digest: [u8; 32],
-    ) -> Result<Next, Refusal> {
+    pub(super) fn message_3(&mut self, exchange: &mut Exchange, arrived: Arrived<'_>) -> Result<Next, Refusal> {
+        let Arrived { now, header, message, digest, path } = arrived;
         let octets = self.clear_octets(header, message);
         let chain = self.chain(header.next, &octets)?;
         let behaviour = &self.config.behaviour;
@@ -225,19 +218,12 @@ impl IkeEndpoint {
     }
 
     /// Message 5: the initiator's proof. Message 6 goes out and the SA is up.
-    pub(super) fn message_5(
-        &mut self,
-        now: Now,
-        exchange: &mut Exchange,
-        header: &Header,
-        message: &[u8],
-        digest: [u8; 32],
-        path: Path,
-    ) -> Result<Next, Refusal> {
+    pub(super) fn message_5(&mut self, exchange: &mut Exchange, arrived: Arrived<'_>) -> Result<Next, Refusal> {
+        let Arrived { digest, path, .. } = arrived;
         let State::Keyed(mut keyed) = std::mem::replace(&mut exchange.state, State::SentAnswer) else {
             return Err(Refusal::keep(code::OUT_OF_STATE));
         };
-        let outcome = self.open_proof(now, exchange, &mut keyed, header, message, path).and_then(|proven| {
+        let outcome = self.open_proof(exchange, &mut keyed, arrived).and_then(|proven| {
             let payloads = self.proof_payloads(exchange, &mut keyed)?;
             Ok((proven, payloads))
         });

@@ -4,7 +4,7 @@ use hallmark_core::Now;
 use hallmark_wire::isakmp::{Flags, Header, PayloadType};
 
 use super::event::{Effect, IkeEvent};
-use super::exchange::{Exchange, Next, Refusal, State};
+use super::exchange::{Arrived, Exchange, Next, Refusal, State};
 use super::keys::digest;
 use super::sa::{Path, Role, SaId, join};
 use super::{IkeEndpoint, code};
@@ -51,13 +51,14 @@ impl IkeEndpoint {
             return Err(Refusal::keep(code::COOKIE_REFLECTED));
         }
         let digest = digest(message);
+        let arrived = Arrived { now, header, message, digest, path };
         if exchange.last.as_ref().is_some_and(|last| last.digest == digest) {
             // REQ IKE-RTX-005
             if exchange.role == Role::Responder
                 && behaviour.has(Defect::IkeDuplicateReprocessed)
                 && matches!(exchange.state, State::Keyed(_))
             {
-                return self.message_3(now, exchange, header, message, path, digest);
+                return self.message_3(exchange, arrived);
             }
             return self.repeat_answer(exchange, path);
         }
@@ -86,21 +87,21 @@ impl IkeEndpoint {
                 let lost = behaviour.has(Defect::IkeOutOfOrderKills);
                 Err(Refusal { lost, ..Refusal::keep(code::FLAGS).with("encrypted too early") })
             }
-            State::SentOffer { .. } => self.message_2(now, exchange, header, message, digest, path),
-            State::SentShare { .. } => self.message_4(now, exchange, header, message, digest, path),
-            State::SentAll { .. } => self.aggressive_2(now, exchange, header, message, digest, path),
+            State::SentOffer { .. } => self.message_2(exchange, arrived),
+            State::SentShare { .. } => self.message_4(exchange, arrived),
+            State::SentAll { .. } => self.aggressive_2(exchange, arrived),
             // REQ IKE-HDR-009, IKE-MM-013
             State::SentAnswer if encrypted && !behaviour.has(Defect::IkeEncryptionFlagIgnored) => {
                 let lost = behaviour.has(Defect::IkeOutOfOrderKills);
                 Err(Refusal { lost, ..Refusal::keep(code::OUT_OF_STATE) })
             }
-            State::SentAnswer => self.message_3(now, exchange, header, message, path, digest),
+            State::SentAnswer => self.message_3(exchange, arrived),
             // REQ IKE-RTX-009
             State::Keyed(_)
                 if !encrypted && matches!(header.next, PayloadType::KE | PayloadType::NONCE | PayloadType::SA) =>
             {
                 if exchange.role == Role::Responder && behaviour.has(Defect::IkeSecondMessage3Accepted) {
-                    return self.message_3(now, exchange, header, message, path, digest);
+                    return self.message_3(exchange, arrived);
                 }
                 Err(Refusal::keep(code::MODIFIED))
             }
@@ -108,11 +109,9 @@ impl IkeEndpoint {
             State::Keyed(_) if !encrypted && !behaviour.has(Defect::IkeAcceptsClearAuthentication) => {
                 Err(Refusal::keep(code::FLAGS).with("not encrypted"))
             }
-            State::Keyed(_) if exchange.role == Role::Responder => {
-                self.message_5(now, exchange, header, message, digest, path)
-            }
-            State::Keyed(_) => self.message_6(now, exchange, header, message, path),
-            State::AnsweredAll { .. } => self.aggressive_3(now, exchange, header, message, digest, path),
+            State::Keyed(_) if exchange.role == Role::Responder => self.message_5(exchange, arrived),
+            State::Keyed(_) => self.message_6(exchange, arrived),
+            State::AnsweredAll { .. } => self.aggressive_3(exchange, arrived),
         }
     }
 
