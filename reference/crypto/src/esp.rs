@@ -199,14 +199,17 @@ impl EspKey {
     /// Seals many packets without extended sequence numbers at once, each as [`seal`](Self::seal) does. What `seal`
     /// would refuse is filled with zeros, so that it cannot leave in clear by mistake.
     pub fn seal_burst(&self, packets: &mut [&mut [u8]]) {
-        if let Engine::Batch(batch) = &*self.engine {
-            return batch.seal_burst(packets);
-        }
-        for group in packets.chunks_mut(GROUP) {
-            let mut jobs = jobs(group);
-            self.seal_batch(&mut jobs);
-            for job in jobs.iter_mut().filter(|job| !job.ok) {
-                job.esp.fill(0);
+        match &*self.engine {
+            Engine::Batch(batch) => batch.seal_burst(packets),
+            Engine::Ring(ring) => packets.iter_mut().for_each(|packet| ring.seal(packet, None)),
+            Engine::Separate(_) | Engine::Gcm(_) => {
+                for group in packets.chunks_mut(GROUP) {
+                    let mut jobs = jobs(group);
+                    self.seal_batch(&mut jobs);
+                    for job in jobs.iter_mut().filter(|job| !job.ok) {
+                        job.esp.fill(0);
+                    }
+                }
             }
         }
     }

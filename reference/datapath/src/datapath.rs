@@ -497,13 +497,15 @@ impl Datapath {
     fn leave(&mut self, now: Now, from: Side, arrived: usize, batch: &mut Batch) {
         // Mostly everything leaves through the other port, and there is nothing else to note.
         let way = Fate::Out(from.other());
-        if batch.packets.iter().all(|packet| packet.fate == way) {
-            let total = match from {
-                Side::Lan => &mut self.totals.wan_out,
-                Side::Wan => &mut self.totals.lan_out,
-            };
-            for packet in &batch.packets {
-                total.add(packet.len());
+        let (mut same, mut out) = (true, Count::default());
+        for packet in &batch.packets {
+            same &= packet.fate == way;
+            out.add(packet.len());
+        }
+        if same {
+            match from {
+                Side::Lan => self.totals.wan_out.join(out),
+                Side::Wan => self.totals.lan_out.join(out),
             }
             return self.watch_leaving(now, arrived, batch);
         }

@@ -65,22 +65,25 @@ impl Words {
         let flags = flag(key.version4, VERSION4) | flag(key.has_ports, HAS_PORTS) | flag(key.fragment, FRAGMENT);
         let rest = Self::rest(key.src_port, key.dst_port, key.protocol, flags, question);
         if key.version4 {
-            Self([(key.src as u64 & 0xffff_ffff) << 32 | key.dst as u64 & 0xffff_ffff, 0, 0, 0, rest])
+            let addresses = (key.src as u64 & 0xffff_ffff) << 32 | key.dst as u64 & 0xffff_ffff;
+            Self([addresses.swap_bytes(), 0, 0, 0, rest])
         } else {
             let halves = |address: u128| ((address >> 64) as u64, address as u64);
             let ((s0, s1), (d0, d1)) = (halves(key.src), halves(key.dst));
+            let [s0, s1, d0, d1] = [s0, s1, d0, d1].map(u64::swap_bytes);
             Self([s0, s1, d0, d1, rest])
         }
     }
 
-    /// Packs the key of an IPv4 packet with ports.
+    /// Packs the key of an IPv4 packet with ports. The addresses are as they lie in the packet, the first octet on the
+    /// right: turning them around is left to who wants to read them.
     #[inline(always)]
     pub(crate) const fn of_v4(addresses: u64, ports: u32, protocol: u8, question: Question) -> Self {
         let rest = Self::rest((ports >> 16) as u16, ports as u16, protocol, VERSION4 | HAS_PORTS, question);
         Self([addresses, 0, 0, 0, rest])
     }
 
-    /// Packs the key of an IPv6 packet with ports.
+    /// Packs the key of an IPv6 packet with ports, in the same way.
     #[inline(always)]
     pub(crate) const fn of_v6(addresses: [u64; 4], ports: u32, protocol: u8, question: Question) -> Self {
         let rest = Self::rest((ports >> 16) as u16, ports as u16, protocol, HAS_PORTS, question);
@@ -99,6 +102,7 @@ impl Words {
 
     fn key(&self) -> FlowKey {
         let [s0, s1, d0, d1, rest] = self.0;
+        let [s0, s1, d0, d1] = [s0, s1, d0, d1].map(u64::swap_bytes);
         let version4 = rest & VERSION4 != 0;
         let join = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
         let (src, dst) =
@@ -160,45 +164,67 @@ struct Trail {
     spi: u32,
 }
 
-/// Remembers flows in a table of fixed size: each has two places next to each other, and where both are taken the newer
-/// one takes the place of the one that passed less.
+/// Remembers flows in a table of fixed size. A key leads to a bucket of four slots, each with the place of a flow and a
+/// part of its hash; where all four are taken a newcomer takes the place of the flow that passed least.
 ///
-/// A hit compares the whole key, so a wrong answer is impossible. A sender who makes keys meet only brings everybody
+/// The flows themselves lie in the order in which they came, so that few of them fill few pages however large the table
+/// is. A hit compares the whole key, so a wrong answer is impossible. A sender who makes keys meet only brings everybody
 /// back to the full lookup.
 #[derive(Debug)]
 pub(crate) struct Flows {
+    buckets: Vec<Bucket>,
+    /// The first is no flow: where empty slots lead.
     entries: Vec<Flow>,
     trails: Vec<Trail>,
     seed: u64,
     generation: u16,
 }
 
+/// Slots of twelve bits of the hash and twenty of the place; 0 is empty.
+#[derive(Clone, Copy, Default, Debug)]
+#[repr(align(16))]
+struct Bucket([u32; WAYS]);
+
+const WAYS: usize = 4;
+const PLACE_BITS: u32 = 20;
+const PLACE: u32 = (1 << PLACE_BITS) - 1;
+
 const EMPTY: Flow =
     Flow { words: Words([0; 5]), decision: Decision::Clear, rule: NO_RULE, count: Count { packets: 0, octets: 0 } };
 
 impl Flows {
-    /// Makes a table of `entries` places, rounded up to a power of two. `seed` is to be secret.
-    pub(crate) fn new(entries: usize, seed: u64) -> Self {
-        let len = entries.clamp(1, 1 << 24).next_power_of_two();
-        Self { entries: vec![EMPTY; len], trails: vec![Trail::default(); len], seed, generation: 1 }
+    /// Makes a table for `most` flows, rounded up to a power of two, at most half a million. `seed` is to be secret.
+    pub(crate) fn new(most: usize, seed: u64) -> Self {
+        let most = most.clamp(WAYS, 1 << (PLACE_BITS - 1)).next_power_of_two();
+        let mut entries = Vec::with_capacity(most + 1);
+        let mut trails = Vec::with_capacity(most + 1);
+        entries.push(EMPTY);
+        trails.push(Trail::default());
+        Self { buckets: vec![Bucket::default(); most / WAYS], entries, trails, seed, generation: 1 }
     }
 
     /// Forgets every answer, and keeps the records: to be called when the policy changes.
     pub(crate) fn invalidate(&mut self) {
         self.generation = self.generation.wrapping_add(1);
-        // Generation 0 is that of empty places. After 2^16 rounds old answers would look new.
+        // Generation 0 is that of no flow. After 2^16 rounds old answers would look new.
         if self.generation == 0 {
-            self.entries.fill(EMPTY);
+            self.buckets.fill(Bucket::default());
+            self.entries.truncate(1);
+            self.trails.truncate(1);
             self.generation = 1;
         }
     }
 
-    /// Finds the place of the flow with a packed key, and whether it is known. Reading the places brings them near while
-    /// other packets are looked at.
+    /// Finds the place of the flow with a packed key, and whether it is known.
     #[inline(always)]
     pub(crate) fn look(&self, mut words: Words) -> (u32, bool) {
         words.0[4] |= u64::from(self.generation);
-        self.place(&words)
+        let (bucket, tag) = self.bucket(&words);
+        // The bucket is inside the table. No branch: it would have to be guessed before the table has answered.
+        let slots = self.buckets[bucket].0;
+        let slot = slots.into_iter().fold(0, |found, slot| if slot >> PLACE_BITS == tag { slot } else { found });
+        let place = slot & PLACE;
+        (place, self.entries.get(place as usize).is_some_and(|flow| flow.words == words))
     }
 
     /// Gives the flow that a look has found. No other flow may have been looked for in between ([`Flows::find`]).
@@ -207,16 +233,12 @@ impl Flows {
         if glance.known { self.entries.get_mut(glance.place as usize) } else { None }
     }
 
-    /// Finds the place of a complete key, the first of the two unless the second holds it, and whether it is there.
+    /// Gives the bucket of a key, and what its slot says of the hash.
     #[inline(always)]
-    fn place(&self, words: &Words) -> (u32, bool) {
-        let first = words.hash(self.seed) as usize & (self.entries.len() - 1);
-        // The mask keeps both inside the table.
-        let second = (first ^ 1) & (self.entries.len() - 1);
-        // No branch: it would have to be guessed before the table has answered.
-        let in_first = self.entries[first].words == *words;
-        let in_second = self.entries[second].words == *words;
-        (if in_second { second } else { first } as u32, in_first | in_second)
+    fn bucket(&self, words: &Words) -> (usize, u32) {
+        let hash = words.hash(self.seed);
+        // A mask of a power of two keeps it inside the table.
+        (hash as usize & (self.buckets.len() - 1), (hash >> 32) as u32 >> PLACE_BITS)
     }
 
     /// Notes when a flow was seen and what it used.
@@ -237,11 +259,8 @@ impl Flows {
     ) -> (&mut Flow, u32) {
         let mut words = Words::of(key, question);
         words.0[4] |= u64::from(self.generation);
-        let (mut place, known) = self.place(&words);
-        if !known {
-            place = self.place_for(&words, place);
-        }
-        // Both give places of the table only.
+        let place = self.place_for(&words);
+        // It is a place of the table.
         let flow = &mut self.entries[place as usize];
         let trail = &mut self.trails[place as usize];
         if flow.words != words {
@@ -257,17 +276,33 @@ impl Flows {
         (flow, place)
     }
 
-    /// Chooses where a flow that is not in the table goes: where it was in an older generation, or in the place that is
-    /// missed least.
-    fn place_for(&self, words: &Words, place: u32) -> u32 {
-        let pair = [place, (place ^ 1) & (self.entries.len() - 1) as u32];
-        let worth = |place: &u32| {
-            let flow = &self.entries[*place as usize];
+    /// Finds the place of a flow or where it goes: where it was in an older generation, a new place, or the one that is
+    /// missed least of those with the same bucket.
+    fn place_for(&mut self, words: &Words) -> u32 {
+        let (bucket, tag) = self.bucket(words);
+        let (entries, slots) = (&mut self.entries, &mut self.buckets[bucket].0);
+        let flow = |slot: &u32| &entries[(*slot & PLACE) as usize];
+        let own = |slot: &&mut u32| **slot != 0 && flow(slot).words.is_same_flow(words);
+        if let Some(slot) = slots.iter_mut().find(own) {
+            return *slot & PLACE;
+        }
+        let worth = |slot: &&mut u32| {
+            let flow = flow(slot);
             let current = flow.words.0[4] & GENERATION == words.0[4] & GENERATION;
-            let same = flow.words.is_same_flow(words);
-            (!same, current, flow.count.packets)
+            // A look takes one slot with the right part of the hash, so there must never be two.
+            let same_tag = **slot != 0 && **slot >> PLACE_BITS == tag;
+            (!same_tag, **slot != 0, current, flow.count.packets)
         };
-        pair.into_iter().min_by_key(worth).unwrap_or(place)
+        let Some(slot) = slots.iter_mut().min_by_key(worth) else { return 0 };
+        let mut place = *slot & PLACE;
+        if place == 0 {
+            // There are as many slots as there is room for flows.
+            place = entries.len() as u32;
+            entries.push(EMPTY);
+            self.trails.push(Trail::default());
+        }
+        *slot = tag << PLACE_BITS | place;
+        place
     }
 
     /// Shows the busiest flows.
@@ -328,10 +363,11 @@ mod tests {
                 assert_eq!((words.key(), words.question()), (key(77, version4), question as u64));
             }
         }
-        let short = Words::of_v4(0x0a01_004d_0a02_0001, 1_000 << 16 | 77, 17, Question::Out);
+        let short = Words::of_v4(0x0a01_004d_0a02_0001_u64.swap_bytes(), 1_000 << 16 | 77, 17, Question::Out);
         assert_eq!(short, Words::of(&key(77, true), Question::Out));
         let address = |n: u128| ((0x2001_0db8_u128 << 96 | n) >> 64) as u64;
-        let long = Words::of_v6([address(0), 77, address(1 << 64), 0], 1_000 << 16 | 77, 17, Question::Opened);
+        let addresses = [address(0), 77, address(1 << 64), 0].map(u64::swap_bytes);
+        let long = Words::of_v6(addresses, 1_000 << 16 | 77, 17, Question::Opened);
         assert_eq!(long, Words::of(&key(77, false), Question::Opened));
     }
 

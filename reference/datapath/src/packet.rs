@@ -265,7 +265,7 @@ impl Packet {
     /// Cuts the IP packet to `n` octets if it is longer.
     #[inline]
     pub fn truncate(&mut self, n: usize) {
-        self.trim_back(self.len().saturating_sub(n));
+        self.end = self.start + n.min(self.len()) as u32;
     }
 
     /// Tells what becomes of it.

@@ -3,7 +3,6 @@
 use arrayvec::ArrayVec;
 
 use crate::packet::{BATCH, EXTRA};
-use crate::quick::glance::Glance;
 
 /// The packet is not the business of any SA.
 pub(crate) const NO_SA: u16 = u16::MAX;
@@ -23,8 +22,6 @@ pub(crate) struct Work {
     pub(crate) esp_at: Vec<u16>,
     /// The whole sequence number of a packet from the WAN, where numbers are checked or extended.
     pub(crate) number: Vec<u64>,
-    /// What a short look at each packet showed.
-    pub(crate) glances: Vec<Glance>,
     /// Positions of the packets that the quick way has left to the long way.
     pub(crate) rest: Vec<u16>,
     /// The SAs in use, with the number of their packets.
@@ -40,7 +37,6 @@ impl Work {
             sa_of: Vec::with_capacity(room),
             esp_at: Vec::with_capacity(room),
             number: Vec::with_capacity(room),
-            glances: Vec::with_capacity(room),
             rest: Vec::with_capacity(room),
             used: ArrayVec::new(),
             cut_after: false,

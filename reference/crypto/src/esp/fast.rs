@@ -5,6 +5,8 @@ use zeroize::Zeroize;
 
 use super::transform::{FIXED_HEADER_LEN, SALT_LEN};
 
+/// SPI, sequence number and IV.
+const HEADER_LEN: usize = FIXED_HEADER_LEN + 8;
 /// The only ICV that ring knows.
 const ICV_LEN: usize = 16;
 
@@ -34,9 +36,13 @@ impl RingGcm {
         Some(Self { key: LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?), salt: *salt })
     }
 
-    /// Encrypts in place and writes the ICV; `packet` is SPI to ICV.
+    /// Encrypts in place and writes the ICV; `packet` is SPI to ICV. What is no packet is filled with zeros.
+    #[inline(always)]
     pub(super) fn seal(&self, packet: &mut [u8], esn_high: Option<u32>) {
-        let Some((header, rest)) = packet.split_first_chunk_mut() else { return };
+        if packet.len() < HEADER_LEN + ICV_LEN {
+            return packet.fill(0);
+        }
+        let Some((header, rest)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
         let Some((body, icv)) = rest.split_last_chunk_mut::<ICV_LEN>() else { return };
         let mut room = [0; 12];
         let aad = Aad::from(aad(&mut room, header, esn_high));
@@ -48,6 +54,7 @@ impl RingGcm {
     }
 
     /// Verifies and decrypts in place; `packet` is SPI to ICV.
+    #[inline(always)]
     pub(super) fn open(&self, packet: &mut [u8], esn_high: Option<u32>) -> bool {
         let Some((header, rest)) = packet.split_first_chunk_mut() else { return false };
         let mut room = [0; 12];
@@ -55,7 +62,8 @@ impl RingGcm {
         self.key.open_in_place(self.nonce(header), aad, rest).is_ok()
     }
 
-    fn nonce(&self, header: &[u8; FIXED_HEADER_LEN + 8]) -> Nonce {
+    #[inline(always)]
+    fn nonce(&self, header: &[u8; HEADER_LEN]) -> Nonce {
         let [.., i0, i1, i2, i3, i4, i5, i6, i7] = *header;
         let [s0, s1, s2, s3] = self.salt;
         Nonce::assume_unique_for_key([s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, i6, i7])
@@ -63,8 +71,8 @@ impl RingGcm {
 }
 
 /// Writes SPI and sequence number, with the high half of an ESN between them, and gives them.
-#[inline]
-fn aad<'a>(room: &'a mut [u8; 12], header: &'a [u8; FIXED_HEADER_LEN + 8], esn_high: Option<u32>) -> &'a [u8] {
+#[inline(always)]
+fn aad<'a>(room: &'a mut [u8; 12], header: &'a [u8; HEADER_LEN], esn_high: Option<u32>) -> &'a [u8] {
     let (fixed, _) = header.split_at(FIXED_HEADER_LEN);
     let Some(high) = esn_high else { return fixed };
     let (spi, sequence) = fixed.split_at(4);

@@ -38,7 +38,7 @@ impl Glance {
             if fragment || !matches!(proto, protocol::TCP | protocol::UDP) || len < 24 || usize::from(len) > ip.len() {
                 return None;
             }
-            let words = Words::of_v4(word(head, 12), word(head, 16) as u32, proto, question);
+            let words = Words::of_v4(raw(head, 12), word(head, 16) as u32, proto, question);
             let (place, known) = flows.look(words);
             let (hops, tcp) = ((second >> 56) as u8, proto == protocol::TCP);
             return Some(Self { place, len, hops, version4: true, tcp, known });
@@ -53,7 +53,7 @@ impl Glance {
         if !matches!(next, protocol::TCP | protocol::UDP) || len < 44 || usize::from(len) > ip.len() {
             return None;
         }
-        let addresses = [second, word(head, 16), word(head, 24), word(head, 32)];
+        let addresses = [raw(head, 8), raw(head, 16), raw(head, 24), raw(head, 32)];
         let words = Words::of_v6(addresses, word(head, 36) as u32, next, question);
         let (place, known) = flows.look(words);
         Some(Self { place, len, hops, version4: false, tcp: next == protocol::TCP, known })
@@ -64,6 +64,12 @@ impl Glance {
 #[inline(always)]
 pub(super) fn word<const LEN: usize>(head: &[u8; LEN], at: usize) -> u64 {
     head.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_be_bytes(*word))
+}
+
+/// Reads eight octets as they lie, the first on the right.
+#[inline(always)]
+pub(super) fn raw<const LEN: usize>(head: &[u8; LEN], at: usize) -> u64 {
+    word(head, at).swap_bytes()
 }
 
 /// What a short look shows of an ESP packet.

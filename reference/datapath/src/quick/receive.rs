@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use hallmark_core::Now;
 use hallmark_crypto::esp::{EspKey, trailer};
 
-use super::glance::{EspGlance, Glance, word};
+use super::glance::{EspGlance, Glance, raw};
 use crate::config::{Mss, Ttl};
 use crate::datapath::Datapath;
 use crate::dress::{NEXT_V4, NEXT_V6};
@@ -214,10 +214,10 @@ impl Lot {
         }
         let (version, inner_next) = if LEN == V4_LEN { (4, NEXT_V4) } else { (6, NEXT_V6) };
         let others = if LEN == V4_LEN {
-            (word(outer, 12) ^ word(inner, 12)) | u64::from((outer[1] ^ inner[1]) & 3)
+            (raw(outer, 12) ^ raw(inner, 12)) | u64::from((outer[1] ^ inner[1]) & 3)
         } else {
             [8, 16, 24, 32].into_iter().fold(u64::from((outer[1] ^ inner[1]) >> 4 & 3), |others, at| {
-                others | (word(outer, at) ^ word(inner, at))
+                others | (raw(outer, at) ^ raw(inner, at))
             })
         };
         let fine = next == inner_next && others == 0 && outer[0] >> 4 == version && inner[0] >> 4 == version;

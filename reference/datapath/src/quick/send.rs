@@ -5,7 +5,7 @@ use hallmark_core::Now;
 use hallmark_crypto::esp::{EspKey, trailer};
 use hallmark_wire::ip::protocol;
 
-use super::glance::Glance;
+use super::glance::{Glance, word};
 use crate::config::{Config, Df, Ecn, Mss, Ttl};
 use crate::datapath::Datapath;
 use crate::dress::{Idents, NEXT_V4, NEXT_V6};
@@ -40,9 +40,7 @@ impl Datapath {
     /// Decides about the packets of a burst that are nothing special and of a flow that is known, and prepares them. The
     /// positions of all others are left in [`Work::rest`].
     pub(crate) fn plan_quickly(&mut self, now: Now, batch: &mut Batch) {
-        let (Work { glances, used, sa_of, rest, .. }, flows) = (&mut self.work, &mut self.flows);
-        glances.clear();
-        glances.extend(batch.packets.iter().map(|packet| Glance::at(packet.ip(), Question::Out, flows)));
+        let (Work { used, sa_of, rest, .. }, flows) = (&mut self.work, &mut self.flows);
         let lowers = self.config.ttl == Ttl::Decrement;
         let least_hops = if lowers { 2 } else { 0 };
         let clamps = self.config.mss != Mss::Off;
@@ -52,9 +50,10 @@ impl Datapath {
         let mut place = None;
         let mut tally = Tally { rule: NO_RULE, count: Count::default() };
         let mut clear = Count::default();
-        for (index, (packet, glance)) in batch.packets.iter_mut().zip(&*glances).enumerate() {
+        for (index, (packet, of)) in batch.packets.iter_mut().zip(sa_of).enumerate() {
+            let glance = Glance::at(packet.ip(), Question::Out, flows);
             let len = usize::from(glance.len);
-            let Some(flow) = flows.hit(glance) else {
+            let Some(flow) = flows.hit(&glance) else {
                 rest.push(index as u16);
                 continue;
             };
@@ -72,9 +71,8 @@ impl Datapath {
                     }
                     let most = if glance.version4 { lane.most_v4 } else { lane.most_v6 };
                     let special = glance.len > most || glance.hops < least_hops || glance.tcp && clamps || !protects;
-                    let (Some((_, count)), Some(of)) =
-                        (place.filter(|_| !special).and_then(|at| used.get_mut(at)), sa_of.get_mut(index))
-                    else {
+                    let count = place.filter(|_| !special).and_then(|at| used.get_mut(at));
+                    let Some((_, count)) = count else {
                         rest.push(index as u16);
                         continue;
                     };
@@ -118,10 +116,9 @@ pub(crate) struct Suit {
     stamps: Option<[[u8; STAMP_LEN]; 2]>,
     next: [u8; 2],
     icv_len: usize,
-    /// Bits of the traffic class that stay, and bits that are set.
-    class: (u8, u8),
-    /// The same of the IPv4 flags.
-    flags: (u16, u16),
+    /// Bits of the first eight octets of the inner header that the outer one takes over, and bits that it has always.
+    v4: (u64, u64),
+    v6: (u64, u64),
 }
 
 /// What became of the packets of one SA.
@@ -157,17 +154,21 @@ impl Suit {
             named
         };
         let ecn = if config.ecn == Ecn::Normal { 3 } else { 0 };
+        let (class, own_class) = config.dscp.map_or((0xfc | ecn, 0), |dscp| (ecn, u64::from(dscp << 2)));
+        let (flags, own_flags) = match config.df {
+            Df::Copy => (outer::DF, 0),
+            Df::Set => (0, outer::DF),
+            Df::Clear => (0, 0),
+        };
         Some(Self {
             spi: u64::from(sa.spi) << 32,
             stamps: stamp.map(|(stamp, _)| [named(stamp, NEXT_V4), named(stamp, NEXT_V6)]),
             next: stamp.map_or([NEXT_V4, NEXT_V6], |(_, next)| [next; 2]),
             icv_len: sa.transform.icv_len(),
-            class: config.dscp.map_or((0xfc | ecn, 0), |dscp| (ecn, dscp << 2)),
-            flags: match config.df {
-                Df::Copy => (outer::DF, 0),
-                Df::Set => (0, outer::DF),
-                Df::Clear => (0, 0),
-            },
+            // Version and length of the header, TOS; length; identification; flags.
+            v4: (class << 48 | u64::from(flags), 0x45 << 56 | own_class << 48 | u64::from(own_flags)),
+            // Version, traffic class, flow label; length; next header; hop limit.
+            v6: (class << 52 | 0xff, 6 << 60 | own_class << 52 | u64::from(protocol::ESP) << 8),
         })
     }
 
@@ -184,7 +185,7 @@ impl Suit {
         dscp: &mut [u64; 64],
     ) -> Sealed {
         let mut sealed = Sealed::default();
-        let in_bursts = key.prefers_bursts();
+        let at_once = if key.prefers_bursts() { BATCH } else { AT_ONCE };
         let mut burst: ArrayVec<&mut [u8], BATCH> = ArrayVec::new();
         for (packet, _) in batch.packets.iter_mut().zip(sa_of).filter(|(_, of)| **of == sa) {
             if numbers.left == 0 {
@@ -203,14 +204,9 @@ impl Suit {
             };
             packet.fate = Fate::Out(Side::Wan);
             sealed.count.add(len);
-            if !in_bursts {
-                // A key that refuses what was laid out for it does not exist; if it did, nothing would leave in clear.
-                if packet.ip_mut().get_mut(esp_at..).is_none_or(|esp| key.seal(esp, None).is_err()) {
-                    packet.drop_for(Reason::NoUsableSa);
-                }
-            } else if let Some(esp) = packet.ip_mut().get_mut(esp_at..) {
+            if let Some(esp) = packet.ip_mut().get_mut(esp_at..) {
                 burst.push(esp);
-                if burst.is_full() {
+                if burst.len() == at_once {
                     key.seal_burst(&mut burst);
                     burst.clear();
                 }
@@ -286,45 +282,37 @@ impl Suit {
     /// Writes the outer header of an IPv4 packet; gives its TOS octet.
     #[inline(always)]
     fn write_v4(&self, outer: &mut [u8; V4_LEN], inner: &[u8; V4_LEN], esp_len: usize, idents: &mut Idents) -> u8 {
-        let [_, inner_class, _, _, _, _, f0, f1, hops, _, _, _, addresses @ ..] = inner;
-        let class = inner_class & self.class.0 | self.class.1;
-        let flags = u16::from_be_bytes([*f0, *f1]) & self.flags.0 | self.flags.1;
-        let addresses = u64::from_be_bytes(*addresses);
-        let ident = idents.next_v4(addresses);
-        let first = 0x45 << 56
-            | u64::from(class) << 48
+        let addresses = word(inner, 12);
+        let first = word(inner, 0) & self.v4.0
+            | self.v4.1
             | ((V4_LEN + esp_len) as u64) << 32
-            | u64::from(ident) << 16
-            | u64::from(flags);
-        let second = u32::from(*hops) << 24 | u32::from(protocol::ESP) << 16;
-        // A sum of 16-bit words is a sum of 32-bit words, folded.
-        let low = |word: u64| word & 0xffff_ffff;
-        let sum = (first >> 32) + low(first) + u64::from(second) + (addresses >> 32) + low(addresses);
-        let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let (left, right) = outer.split_at_mut(8);
-        left.copy_from_slice(&first.to_be_bytes());
-        right[..4].copy_from_slice(&(second | u32::from(!(sum as u16))).to_be_bytes());
-        right[4..].copy_from_slice(&addresses.to_be_bytes());
-        class
+            | u64::from(idents.next_v4(addresses)) << 16;
+        let second = u32::from(inner[8]) << 24 | u32::from(protocol::ESP) << 16;
+        // A sum of 16-bit words is a sum of longer words with the carry brought around, folded.
+        let (sum, carry) = first.overflowing_add(addresses);
+        let sum = sum + u64::from(carry);
+        let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+        let (sum, carry) = sum.overflowing_add(second);
+        let sum = sum + u32::from(carry);
+        let sum = (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16;
+        outer[..8].copy_from_slice(&first.to_be_bytes());
+        outer[8..12].copy_from_slice(&(second | u32::from(!sum)).to_be_bytes());
+        outer[12..].copy_from_slice(&inner[12..]);
+        (first >> 48) as u8
     }
 
     /// Writes the outer header of an IPv6 packet; gives its traffic class.
     #[inline(always)]
     fn write_v6(&self, outer: &mut [u8; V6_LEN], inner: &[u8; V6_LEN], esp_len: usize) -> u8 {
-        let [first, second, ..] = *inner;
-        let class = (first << 4 | second >> 4) & self.class.0 | self.class.1;
-        let word = 6 << 60
-            | u64::from(class) << 52
-            | (esp_len as u64) << 16
-            | u64::from(protocol::ESP) << 8
-            | u64::from(inner[7]);
-        outer[..8].copy_from_slice(&word.to_be_bytes());
+        let first = word(inner, 0) & self.v6.0 | self.v6.1 | (esp_len as u64) << 16;
+        outer[..8].copy_from_slice(&first.to_be_bytes());
         outer[8..].copy_from_slice(&inner[8..]);
-        class
+        (first >> 52) as u8
     }
 }
 
+/// Packets that are dressed before they are sealed, where the cipher takes them one by one: so few that they are still at
+/// hand, and so many that the cipher does not wait for what has just been written in other portions than it reads.
+const AT_ONCE: usize = 8;
 /// SPI, sequence number and an IV of eight octets.
 const HEAD_LEN: usize = 16;
