@@ -38,7 +38,7 @@ pub(crate) struct Dress {
     /// Octets of the time stamp in front of the payload; nothing when there is none.
     pub(crate) stamp: Option<[u8; STAMP_LEN]>,
     /// ESP next header of a stamped payload.
-    pub(crate) stamp_next: u8,
+    stamp_next: u8,
     icv_len: usize,
 }
 
@@ -65,7 +65,7 @@ impl Dress {
             dscp: config.dscp,
             ecn: config.ecn,
             stamp,
-            stamp_next: if matches!(replay, Replay::D3p { .. }) { config.d3p_proto } else { stamp::TBAR_NEXT_HEADER },
+            stamp_next: stamp_next(replay, config),
             icv_len: sa.transform.icv_len(),
         }
     }
@@ -228,6 +228,11 @@ impl Dress {
             dst: if self.destination_preserved { dst } else { of_version(self.endpoint).unwrap_or(dst) },
         }
     }
+}
+
+/// Gives the ESP next header that announces a stamp.
+pub(crate) const fn stamp_next(replay: &Replay, config: &Config) -> u8 {
+    if matches!(replay, Replay::D3p { .. }) { config.d3p_proto } else { stamp::TBAR_NEXT_HEADER }
 }
 
 /// Reads the TOS octet or traffic class.

@@ -12,7 +12,7 @@ use crate::behaviour::{Behaviour, Defect};
 use crate::classifier::FlowKey;
 use crate::config::Ttl;
 use crate::datapath::Datapath;
-use crate::dress::{Dress, traffic_class};
+use crate::dress::{Dress, stamp_next, traffic_class};
 use crate::event::EventKind;
 use crate::flow::{Decision, Question};
 use crate::fragment::is_tiny;
@@ -220,7 +220,6 @@ impl Datapath {
         let counts_replay = matches!(self.replay, Replay::Counter { .. });
         let stamp = self.stamp_of(now);
         let Some(live) = self.sas.get_mut(sa) else { return };
-        let dress = Dress::new(live, &self.config, &self.replay, stamp);
         let behaviour = &self.config.behaviour;
         let limit = number_limit(live, counts_replay, behaviour);
         let shared = std::sync::Arc::clone(&live.shared);
@@ -231,21 +230,22 @@ impl Datapath {
         let (first_vector, granted) = vectors.unwrap_or((first, granted));
         let ahead = first_vector.wrapping_sub(first);
         // The sender id rarely changes within a burst; then one question serves all packets.
-        let counter_mode = dress.transform.is_counter_mode();
+        let counter_mode = live.sa.transform.is_counter_mode();
         let vector_left = match odd || !counter_mode || granted == 0 {
             true => None,
             false => common_vector(live, counter_mode_ids, first_vector, granted),
         };
         let vector_low = counter_mode_ids.map_or(0, |(bits, _)| u64::MAX.checked_shr(u32::from(*bits)).unwrap_or(0));
-        let stamp = stamp.map(|stamp| (stamp, dress.stamp_next));
+        let announced = stamp.map(|stamp| (stamp, stamp_next(&self.replay, &self.config)));
         if let Some(left) = vector_left
-            && let Some(suit) = Suit::new(live, &self.config, stamp)
+            && let Some(suit) = Suit::new(live, &self.config, announced)
         {
             let numbers = Numbers { sequence: first, vector: left | first_vector & vector_low, left: granted };
             let (sa_of, idents, dscp) = (&self.work.sa_of, &mut self.idents, &mut self.dscp);
             let sealed = suit.seal(&shared.key, numbers, batch, sa_of, sa, idents, dscp);
             return self.note_sealed(now, sa, count, granted, sealed, batch, pool);
         }
+        let dress = Dress::new(live, &self.config, &self.replay, stamp);
         let random_iv = !counter_mode && dress.transform.iv_len() > 0;
         let (mut number, mut left) = (first, granted);
         let mut sealed = Sealed::default();

@@ -17,7 +17,7 @@ use crate::reason::Reason;
 use crate::sa::LiveSa;
 use crate::stamp::STAMP_LEN;
 use crate::status::Count;
-use crate::work::{NO_SA, Work, place_of};
+use crate::work::{NO_SA, Used, Work, place_of};
 
 /// The SA that sends for one slot of the policy, with what the quick way has to know of it.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,9 @@ pub(crate) struct Lane {
     pub(crate) most_v4: u16,
     pub(crate) most_v6: u16,
 }
+
+/// Nothing fits it.
+pub(crate) const NO_LANE: Lane = Lane { sa: NO_SA, spi: 0, most_v4: 0, most_v6: 0 };
 
 /// What is counted of neighbouring packets that one rule decides about.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +49,14 @@ impl Datapath {
         let clamps = self.config.mss != Mss::Off;
         let protects = self.path_mtus.is_empty();
         let mut slot = u16::MAX;
-        let mut lane = Lane { sa: NO_SA, spi: 0, most_v4: 0, most_v6: 0 };
-        let mut place = None;
+        let mut lane = NO_LANE;
+        // The place of its SA among those of the burst, and the packets that are not counted there yet.
+        let (mut place, mut taken) = (None, 0);
+        let count = |place: Option<usize>, taken: u16, used: &mut Used| {
+            if let Some((_, count)) = place.and_then(|at| used.get_mut(at)) {
+                *count += taken;
+            }
+        };
         let mut tally = Tally { rule: NO_RULE, count: Count::default() };
         let mut clear = Count::default();
         for (index, (packet, of)) in batch.packets.iter_mut().zip(sa_of).enumerate() {
@@ -65,19 +74,22 @@ impl Datapath {
                 }
                 Decision::Protect(wanted) => {
                     if wanted != slot {
+                        count(place, taken, used);
                         slot = wanted;
-                        lane = self.lanes.get(usize::from(slot)).copied().unwrap_or(Lane { sa: NO_SA, ..lane });
+                        lane = self.lanes.get(usize::from(slot)).copied().unwrap_or(NO_LANE);
                         place = if lane.sa == NO_SA { None } else { place_of(used, lane.sa) };
+                        taken = 0;
+                        if place.is_none() {
+                            lane = NO_LANE;
+                        }
                     }
                     let most = if glance.version4 { lane.most_v4 } else { lane.most_v6 };
-                    let special = glance.len > most || glance.hops < least_hops || glance.tcp && clamps || !protects;
-                    let count = place.filter(|_| !special).and_then(|at| used.get_mut(at));
-                    let Some((_, count)) = count else {
+                    if glance.len > most || glance.hops < least_hops || glance.tcp && clamps || !protects {
                         rest.push(index as u16);
                         continue;
-                    };
+                    }
                     *of = lane.sa;
-                    *count += 1;
+                    taken += 1;
                     spi = lane.spi;
                 }
                 Decision::Drop(_) => {
@@ -99,6 +111,7 @@ impl Datapath {
             tally.count.add(len);
             flows.trail(glance.place, now.mono, spi);
         }
+        count(place, taken, used);
         if let Some(live) = self.tables.rules.get_mut(tally.rule as usize) {
             live.out.join(tally.count);
         }
