@@ -5,7 +5,6 @@
 //! a second, CPU time of the key server for each, and beside it the bare Diffie-Hellman work that no responder can
 //! avoid.
 
-mod bare;
 mod datapath;
 mod key_server;
 mod measure;
