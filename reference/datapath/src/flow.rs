@@ -180,7 +180,7 @@ pub(crate) struct Flows {
     generation: u16,
 }
 
-/// Slots of twelve bits of the hash and twenty of the place; 0 is empty.
+/// Slots of eleven bits of the hash with a one behind them, and twenty of the place; 0 is empty.
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(align(16))]
 struct Bucket([u32; WAYS]);
@@ -237,8 +237,8 @@ impl Flows {
     #[inline(always)]
     fn bucket(&self, words: &Words) -> (usize, u32) {
         let hash = words.hash(self.seed);
-        // A mask of a power of two keeps it inside the table.
-        (hash as usize & (self.buckets.len() - 1), (hash >> 32) as u32 >> PLACE_BITS)
+        // A mask of a power of two keeps it inside the table; no tag is that of an empty slot.
+        (hash as usize & (self.buckets.len() - 1), (hash >> 32) as u32 >> PLACE_BITS | 1)
     }
 
     /// Notes when a flow was seen and what it used.

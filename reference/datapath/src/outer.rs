@@ -137,10 +137,10 @@ pub(crate) fn lower_hops(ip: &mut [u8]) {
     let Some(header) = ip.first_chunk_mut::<12>() else { return };
     if header[0] >> 4 == 4 {
         header[8] = header[8].wrapping_sub(1);
-        // The word with the TTL becomes 0x0100 less, so the checksum becomes as much more (RFC 1141).
-        let sum = u32::from(u16::from_be_bytes([header[10], header[11]])) + 0x0100;
+        // The word with the TTL becomes 0x0100 less: HC' = ~(~HC + ~m + m') with ~m + m' = 0xfeff (RFC 1624).
+        let sum = u32::from(!u16::from_be_bytes([header[10], header[11]])) + 0xfeff;
         let sum = (sum & 0xffff) + (sum >> 16);
-        [header[10], header[11]] = (sum as u16).to_be_bytes();
+        [header[10], header[11]] = (!(sum as u16)).to_be_bytes();
     } else {
         header[7] = header[7].wrapping_sub(1);
     }
@@ -185,6 +185,19 @@ mod tests {
     use hallmark_wire::ip::{Ipv4Header, Ipv4Packet, Ipv6Header, Ipv6Packet, checksum};
 
     use super::*;
+
+    #[test]
+    fn a_hop_less_is_one_checksum_in_both_ways() {
+        for checksum in 0..=u16::MAX {
+            let mut quick = [0; 20];
+            (quick[0], quick[8]) = (0x45, 64);
+            quick[10..12].copy_from_slice(&checksum.to_be_bytes());
+            let mut long = quick;
+            lower_hops(&mut quick);
+            set_hops(&mut long, 63);
+            assert_eq!(quick, long, "{checksum:#06x}");
+        }
+    }
 
     fn outer() -> Outer {
         Outer {

@@ -211,9 +211,12 @@ impl Suit {
             numbers.sequence = numbers.sequence.wrapping_add(1);
             numbers.vector = numbers.vector.wrapping_add(1);
             numbers.left -= 1;
-            let Some(esp_at) = dressed else {
-                packet.drop_for(Reason::NoBuffer);
-                continue;
+            let esp_at = match dressed {
+                Ok(esp_at) => esp_at,
+                Err(reason) => {
+                    packet.drop_for(reason);
+                    continue;
+                }
             };
             packet.fate = Fate::Out(Side::Wan);
             sealed.count.add(len);
@@ -229,8 +232,8 @@ impl Suit {
         sealed
     }
 
-    /// Puts outer header, ESP header, IV, stamp and trailer around a packet: gives where ESP begins, and nothing, with
-    /// the packet as it was, when there is no room.
+    /// Puts outer header, ESP header, IV, stamp and trailer around a packet: gives where ESP begins, and a
+    /// reason, with the packet as it was, when it gets too long or there is no room.
     #[inline(always)]
     fn put_on(
         &self,
@@ -238,10 +241,10 @@ impl Suit {
         numbers: &Numbers,
         idents: &mut Idents,
         dscp: &mut [u64; 64],
-    ) -> Option<usize> {
+    ) -> Result<usize, Reason> {
         const V4_FRONT: usize = V4_LEN + HEAD_LEN;
         const V6_FRONT: usize = V6_LEN + HEAD_LEN;
-        let version4 = packet.ip().first()? >> 4 == 4;
+        let version4 = packet.ip().first().is_some_and(|first| first >> 4 == 4);
         // The compiler makes four pieces of code of this, each for lengths that it knows.
         match (version4, &self.stamps) {
             (true, None) => self.put::<V4_LEN, V4_FRONT>(packet, numbers, None, idents, dscp),
@@ -264,13 +267,28 @@ impl Suit {
         stamp: Option<&[u8; STAMP_LEN]>,
         idents: &mut Idents,
         dscp: &mut [u64; 64],
-    ) -> Option<usize> {
+    ) -> Result<usize, Reason> {
         let inner_len = packet.len();
         let pad = trailer::pad_len(FRONT - OUTER - HEAD_LEN + inner_len);
         let esp_len = FRONT - OUTER + inner_len + pad + 2 + self.icv_len;
         if V4_LEN + esp_len > usize::from(u16::MAX) {
-            return None;
+            return Err(Reason::TooBig);
         }
+        self.lay::<OUTER, FRONT>(packet, (pad, esp_len), numbers, stamp, idents, dscp).ok_or(Reason::NoBuffer)
+    }
+
+    /// Does so when the lengths of padding and ESP are known; nothing when there is no room.
+    #[inline(always)]
+    fn lay<const OUTER: usize, const FRONT: usize>(
+        &self,
+        packet: &mut Packet,
+        (pad, esp_len): (usize, usize),
+        numbers: &Numbers,
+        stamp: Option<&[u8; STAMP_LEN]>,
+        idents: &mut Idents,
+        dscp: &mut [u64; 64],
+    ) -> Option<usize> {
+        let inner_len = packet.len();
         let whole = packet.grow(FRONT, pad + 2 + self.icv_len)?;
         let (front, inner) = whole.split_first_chunk_mut::<FRONT>()?;
         let class = if OUTER == V4_LEN {
