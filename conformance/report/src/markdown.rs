@@ -129,7 +129,8 @@ mod tests {
         assert!(text.contains("### `push.seq` seq #"), "{text}");
         assert!(text.contains("ignores &lt;what&gt; it &amp; \"must\""), "{text}");
         assert!(text.contains("```\nhallmark run A-002 --seed 7\n```"), "{text}");
-        assert!(text.contains("| gdoi | 538 | 1 | 0 | 537 |"), "{text}");
+        // One of the passed cases judges one row of the sheet; how many rows are exempt changes with the catalogue.
+        assert!(text.contains("| gdoi | 538 | 1 | "), "{text}");
     }
 
     #[test]
