@@ -344,7 +344,12 @@ impl Datapath {
                 spoil::force_open(packet, usize::from(esp_at), esn_high, shared, behaviour);
                 continue;
             }
-            let Some(esp) = packet.ip_mut().get_mut(usize::from(esp_at)..) else { continue };
+            // What is not opened must not be verified.
+            let (ip, fate) = packet.parts();
+            let Some(esp) = ip.get_mut(usize::from(esp_at)..) else {
+                *fate = Fate::Dropped(Reason::TooShort);
+                continue;
+            };
             jobs.push(Job { esp, esn_high, ok: false });
             at.push(index as u16);
             if jobs.is_full() {

@@ -299,7 +299,11 @@ impl Datapath {
                 let (with, without) = (Defect::AadWithEsn, Defect::EsnAadShort);
                 esn_high = spoil::esn(esn_high, behaviour.has(with), behaviour.has(without));
             }
-            let Some(esp) = packet.ip_mut().get_mut(dressed.esp_at..) else { continue };
+            let (ip, fate) = packet.parts();
+            let Some(esp) = ip.get_mut(dressed.esp_at..) else {
+                *fate = Fate::Dropped(Reason::NoBuffer);
+                continue;
+            };
             jobs.push(Job { esp, esn_high, ok: false });
             if jobs.is_full() {
                 shared.key.seal_batch(&mut jobs);

@@ -7,7 +7,7 @@ use crate::packet::{BATCH, EXTRA};
 /// The packet is not the business of any SA.
 pub(crate) const NO_SA: u16 = u16::MAX;
 
-/// SAs that one burst may touch; packets of further ones wait for the next round of the same burst.
+/// SAs that one burst may touch; packets of further ones are dropped for want of a place.
 pub(crate) const SAS_PER_ROUND: usize = BATCH;
 
 /// SAs, each with the number of its packets.

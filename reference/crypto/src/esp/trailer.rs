@@ -3,6 +3,8 @@
 use hallmark_core::Code;
 use thiserror::Error;
 
+use super::transform::TRAILER_LEN;
+
 /// Names why a decrypted trailer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TrailerError {
@@ -40,11 +42,12 @@ pub fn write(out: &mut [u8], next_header: u8) {
     *last = next_header;
 }
 
-/// Gives the padding that makes a payload and its trailer a multiple of four octets.
+/// Gives the least padding that makes a payload and its trailer a multiple of `align` octets, a power of two.
 #[must_use]
 #[inline(always)]
-pub const fn pad_len(payload_len: usize) -> usize {
-    payload_len.wrapping_add(2).wrapping_neg() & 3
+pub const fn pad_len(payload_len: usize, align: usize) -> usize {
+    // It is asked for each packet: no division.
+    payload_len.wrapping_add(TRAILER_LEN).wrapping_neg() & (align - 1)
 }
 
 /// Gives a trailer with at most three octets of padding and zeros behind it, as [`write`] would fill it in, for callers
@@ -111,7 +114,7 @@ mod tests {
     #[test]
     fn a_short_trailer_is_what_is_written() {
         for payload_len in 0..8 {
-            let pad = pad_len(payload_len);
+            let pad = pad_len(payload_len, 4);
             assert_eq!((payload_len + pad + 2) % 4, 0);
             let mut written = [0; 8];
             write(&mut written[..pad + 2], 99);

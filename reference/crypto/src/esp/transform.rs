@@ -264,9 +264,7 @@ impl Transform {
     #[must_use]
     #[inline]
     pub const fn pad_len(self, payload_len: usize) -> usize {
-        let align = self.align();
-        // It is a power of two, and this is asked for each packet: no division.
-        payload_len.wrapping_add(TRAILER_LEN).wrapping_neg() & (align - 1)
+        super::trailer::pad_len(payload_len, self.align())
     }
 
     /// Gives the octets that ESP adds to a payload of so many octets; the outer IP header is not counted.

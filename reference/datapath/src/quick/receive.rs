@@ -247,7 +247,11 @@ pub(crate) fn open(key: &EspKey, batch: &mut Batch, sa_of: &[u16], esp_at: &[u16
     let mut fates: ArrayVec<&mut Fate, BATCH> = ArrayVec::new();
     for (packet, (_, &at)) in mine {
         let (ip, fate) = packet.parts();
-        let Some(esp) = ip.get_mut(usize::from(at)..) else { continue };
+        // What is not opened must not be verified.
+        let Some(esp) = ip.get_mut(usize::from(at)..) else {
+            *fate = Fate::Dropped(Reason::TooShort);
+            continue;
+        };
         burst.push(esp);
         fates.push(fate);
         if burst.is_full() {

@@ -218,14 +218,17 @@ impl Suit {
                     continue;
                 }
             };
-            packet.fate = Fate::Out(Side::Wan);
+            let (ip, fate) = packet.parts();
+            let Some(esp) = ip.get_mut(esp_at..) else {
+                *fate = Fate::Dropped(Reason::NoBuffer);
+                continue;
+            };
+            *fate = Fate::Out(Side::Wan);
             sealed.count.add(len);
-            if let Some(esp) = packet.ip_mut().get_mut(esp_at..) {
-                burst.push(esp);
-                if burst.len() == at_once {
-                    key.seal_burst(&mut burst);
-                    burst.clear();
-                }
+            burst.push(esp);
+            if burst.len() == at_once {
+                key.seal_burst(&mut burst);
+                burst.clear();
             }
         }
         key.seal_burst(&mut burst);
@@ -269,7 +272,7 @@ impl Suit {
         dscp: &mut [u64; 64],
     ) -> Result<usize, Reason> {
         let inner_len = packet.len();
-        let pad = trailer::pad_len(FRONT - OUTER - HEAD_LEN + inner_len);
+        let pad = trailer::pad_len(FRONT - OUTER - HEAD_LEN + inner_len, ALIGN);
         let esp_len = FRONT - OUTER + inner_len + pad + 2 + self.icv_len;
         if V4_LEN + esp_len > usize::from(u16::MAX) {
             return Err(Reason::TooBig);
@@ -345,5 +348,7 @@ impl Suit {
 /// Packets that are dressed before they are sealed, where the cipher takes them one by one: so few that they are still at
 /// hand, and so many that the cipher does not wait for what has just been written in other portions than it reads.
 const AT_ONCE: usize = 8;
+/// What payload and trailer are a multiple of in counter modes.
+const ALIGN: usize = 4;
 /// SPI, sequence number and an IV of eight octets.
 const HEAD_LEN: usize = 16;
