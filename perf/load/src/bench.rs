@@ -13,8 +13,8 @@ use hallmark_core::{Duration, Instant, Now, Rng, UnixTime};
 use hallmark_crypto::Secret;
 use hallmark_crypto::esp::{Backend, EspKey, Transform};
 use hallmark_datapath::{
-    Action, AddressRange, BATCH, Batch, Config, Datapath, Direction, Fate, Mode, Policy, Pool, Preservation,
-    Pseudotime, Replay, Rule, Sa, SaDirection, Scope, Selector, Side, State,
+    Action, AddressRange, BATCH, Batch, Config, Datapath, Direction, Fate, Policy, Pool, Pseudotime, Replay, Rule, Sa,
+    Selector, Side, State,
 };
 
 use crate::bare::Bare;
@@ -270,6 +270,8 @@ fn policy(setup: &Setup) -> Policy {
         keys.fill(&mut octets);
         Secret::new(octets)
     };
+    let encryption_key = key(transform.encryption_key_len());
+    let integrity_key = key(transform.integrity_key_len());
     let replay = if !setup.stamp {
         Replay::None
     } else {
@@ -279,22 +281,7 @@ fn policy(setup: &Setup) -> Policy {
     Policy {
         state: State::Registered,
         rules,
-        sas: vec![Sa {
-            spi: 0x8de1_6523,
-            policy: 1,
-            transform,
-            encryption_key: key(transform.encryption_key_len()),
-            integrity_key: key(transform.integrity_key_len()),
-            mode: Mode::Tunnel,
-            preservation: Preservation::Both,
-            endpoint: None,
-            direction: SaDirection::Both,
-            scope: Scope::Spi,
-            extended_sequence: false,
-            activates: Instant::ZERO,
-            ends: Instant::from_secs(1_000_000),
-            serial: 1,
-        }],
+        sas: vec![Sa::new(0x8de1_6523, transform, encryption_key, integrity_key)],
         sender_ids: Some((8, vec![1])),
         replay,
         direction: Direction::Both,

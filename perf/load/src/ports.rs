@@ -17,9 +17,7 @@ use clap::Args;
 use hallmark_core::{Instant, Rng};
 use hallmark_crypto::Secret;
 use hallmark_crypto::esp::{Cipher, Transform};
-use hallmark_datapath::{
-    AddressRange, Config, Mode, Policy, Preservation, Pseudotime, Replay, Rule, Sa, SaDirection, Scope, Selector, State,
-};
+use hallmark_datapath::{AddressRange, Config, Policy, Pseudotime, Replay, Rule, Sa, Selector, State};
 use hallmark_net::frame::{self, FramePort, PortKind, PortSpec};
 use hallmark_net::{Clock, Namespace};
 use hallmark_node::bridge::Bridge;
@@ -229,22 +227,8 @@ fn policy(through: Through) -> Policy {
         return policy;
     }
     policy.rules.push(Rule::permit(1, everything));
-    policy.sas.push(Sa {
-        spi: 0x8de1_6523,
-        policy: 1,
-        transform,
-        encryption_key: Secret::new(vec![7; transform.encryption_key_len()]),
-        integrity_key: Secret::new(Vec::new()),
-        mode: Mode::Tunnel,
-        preservation: Preservation::Both,
-        endpoint: None,
-        direction: SaDirection::Both,
-        scope: Scope::Spi,
-        extended_sequence: false,
-        activates: Instant::ZERO,
-        ends: Instant::from_secs(1_000_000),
-        serial: 1,
-    });
+    let encryption_key = Secret::new(vec![7; transform.encryption_key_len()]);
+    policy.sas.push(Sa::new(0x8de1_6523, transform, encryption_key, Secret::new(Vec::new())));
     policy.sender_ids = Some((8, vec![1]));
     let pseudotime = Pseudotime { ticks: 600_000, at: Instant::ZERO };
     policy.replay = Replay::Time { window: Duration::from_secs(4), pseudotime };

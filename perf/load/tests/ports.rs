@@ -6,7 +6,7 @@ use std::process::Command;
 #[test]
 fn every_kind_of_port_forwards_and_is_counted() {
     let output = Command::new(env!("CARGO_BIN_EXE_hallmark-perf"))
-        .args(["ports", "--millis", "100", "--rounds", "1", "--size", "64,1400", "--json"])
+        .args(["ports", "--millis", "300", "--rounds", "1", "--size", "64,1400", "--json"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

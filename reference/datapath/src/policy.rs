@@ -319,6 +319,28 @@ pub struct Sa {
 }
 
 impl Sa {
+    /// Makes the usual SA of a group, of policy 1: a tunnel that preserves both addresses, for both directions, found by
+    /// its SPI alone, with short sequence numbers, which may send at once and never ends.
+    #[must_use]
+    pub const fn new(spi: u32, transform: Transform, encryption_key: Secret, integrity_key: Secret) -> Self {
+        Self {
+            spi,
+            policy: 1,
+            transform,
+            encryption_key,
+            integrity_key,
+            mode: Mode::Tunnel,
+            preservation: Preservation::Both,
+            endpoint: None,
+            direction: SaDirection::Both,
+            scope: Scope::Spi,
+            extended_sequence: false,
+            activates: Instant::ZERO,
+            ends: Instant::FAR_FUTURE,
+            serial: 1,
+        }
+    }
+
     /// Says which outer address is neither preserved nor known, if one is: then nothing can be sent under the SA. `own`
     /// is the member's address.
     pub(crate) fn lacks_end(&self, own: Option<IpAddr>) -> Option<&'static str> {

@@ -92,29 +92,13 @@ fn digest(key: &[u8], spi: [u8; 4]) -> KeyDigest {
 
 #[cfg(test)]
 mod tests {
-    use hallmark_core::Instant;
     use hallmark_crypto::Secret;
 
     use super::*;
-    use crate::policy::{Mode, Preservation, SaDirection, Scope};
 
     fn sa(spi: u32, transform: &str, encryption: Vec<u8>, integrity: Vec<u8>) -> Sa {
-        Sa {
-            spi,
-            policy: 1,
-            transform: transform.parse().expect("a transform"),
-            encryption_key: Secret::new(encryption),
-            integrity_key: Secret::new(integrity),
-            mode: Mode::Tunnel,
-            preservation: Preservation::Both,
-            endpoint: None,
-            direction: SaDirection::Both,
-            scope: Scope::Spi,
-            extended_sequence: false,
-            activates: Instant::ZERO,
-            ends: Instant::FAR_FUTURE,
-            serial: 1,
-        }
+        let transform = transform.parse().expect("a transform");
+        Sa::new(spi, transform, Secret::new(encryption), Secret::new(integrity))
     }
 
     fn key(seed: u8, salt: u8) -> Vec<u8> {

@@ -5,7 +5,7 @@ mod common;
 use common::{Member, hex, policy, vectors};
 use hallmark_core::{Instant, Now, UnixTime};
 use hallmark_datapath::config::{Df, Ttl};
-use hallmark_datapath::{Config, Fate, Mode, Policy, Reason, Replay, Sa, SaDirection, Scope, Secret, Side};
+use hallmark_datapath::{Config, Fate, Policy, Reason, Replay, Sa, Secret, Side};
 use serde_json::Value;
 
 /// A wall clock that shows the time of the D3P vectors.
@@ -43,22 +43,10 @@ fn sa_of(vector: &Value) -> Sa {
     let transform = words(vector["transform"].as_str().expect("text")).parse().expect("a known transform");
     let mut encryption = hex(&vector["enc_key"]);
     encryption.extend(hex(&vector["salt"]));
-    Sa {
-        spi: u32::from_str_radix(vector["spi"].as_str().expect("text"), 16).expect("hex"),
-        policy: 1,
-        transform,
-        encryption_key: Secret::new(encryption),
-        integrity_key: Secret::new(hex(&vector["auth_key"])),
-        mode: Mode::Tunnel,
-        preservation: hallmark_datapath::Preservation::Both,
-        endpoint: None,
-        direction: SaDirection::Both,
-        scope: Scope::Spi,
-        extended_sequence: !vector["esn_high"].is_null(),
-        activates: Instant::ZERO,
-        ends: Instant::from_secs(3_600),
-        serial: 1,
-    }
+    let spi = u32::from_str_radix(vector["spi"].as_str().expect("text"), 16).expect("hex");
+    let extended_sequence = !vector["esn_high"].is_null();
+    let sa = Sa::new(spi, transform, Secret::new(encryption), Secret::new(hex(&vector["auth_key"])));
+    Sa { extended_sequence, ends: Instant::from_secs(3_600), ..sa }
 }
 
 fn replay_of(vector: &Value) -> Replay {

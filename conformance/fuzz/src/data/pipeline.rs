@@ -8,8 +8,8 @@ use hallmark_crypto::esp::{EspKey, Transform, trailer};
 use hallmark_datapath::config::ReassemblyLimits;
 use hallmark_datapath::header::Header;
 use hallmark_datapath::{
-    AddressRange, Backend, Batch, Behaviour, Config, Datapath, Fate, FlowKey, FragmentWhere, Limits, Mode, Packet,
-    Policy, Pool, Preservation, Reason, Replay, Rule, Sa, SaDirection, Scope, Secret, Selector, Side, State,
+    AddressRange, Backend, Batch, Behaviour, Config, Datapath, Fate, FlowKey, FragmentWhere, Limits, Packet, Policy,
+    Pool, Reason, Replay, Rule, Sa, Secret, Selector, Side, State,
 };
 use hallmark_wire::ip::{Ipv4Header, Ipv6Header, fragment_ipv4, fragment_ipv6, too_big_packet};
 
@@ -105,20 +105,10 @@ impl World {
         let encryption_key: Vec<u8> = (1..).take(transform.encryption_key_len()).collect();
         let integrity_key: Vec<u8> = (101..).take(transform.integrity_key_len()).collect();
         let sa = Sa {
-            spi: SPI,
-            policy: 1,
-            transform,
-            encryption_key: Secret::new(encryption_key.clone()),
-            integrity_key: Secret::new(integrity_key.clone()),
-            mode: Mode::Tunnel,
-            preservation: Preservation::Both,
-            endpoint: None,
-            direction: SaDirection::Both,
-            scope: Scope::Spi,
             extended_sequence: choice & 0x20 != 0 && matches!(replay, Replay::Counter { .. }),
             activates: now.mono,
             ends: now.mono + Duration::from_secs(if choice & 0x80 == 0 { 100_000 } else { 100 }),
-            serial: 1,
+            ..Sa::new(SPI, transform, Secret::new(encryption_key.clone()), Secret::new(integrity_key.clone()))
         };
         let policy = |sender_id| Policy {
             state: State::Registered,

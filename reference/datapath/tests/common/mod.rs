@@ -7,8 +7,8 @@ use std::path::Path;
 use hallmark_core::{Datagram, Duration, Instant, Now, Rng, UnixTime};
 use hallmark_crypto::esp::Transform;
 use hallmark_datapath::{
-    Batch, Config, Datapath, Direction, Event, Fate, Mode, Packet, Policy, Pool, Preservation, Replay, Rule, Sa,
-    SaDirection, Scope, Secret, Selector, Side, State,
+    Batch, Config, Datapath, Direction, Event, Fate, Packet, Policy, Pool, Replay, Rule, Sa, Secret, Selector, Side,
+    State,
 };
 use serde_json::Value;
 
@@ -106,22 +106,9 @@ pub const LINK: [u8; 14] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
 pub fn sa(spi: u32, transform: &str) -> Sa {
     let transform: Transform = transform.parse().expect("a transform");
     let mut rng = Rng::from_u64(u64::from(spi));
-    Sa {
-        spi,
-        policy: 1,
-        transform,
-        encryption_key: Secret::new(rng.vec(transform.encryption_key_len())),
-        integrity_key: Secret::new(rng.vec(transform.integrity_key_len())),
-        mode: Mode::Tunnel,
-        preservation: Preservation::Both,
-        endpoint: None,
-        direction: SaDirection::Both,
-        scope: Scope::Spi,
-        extended_sequence: false,
-        activates: Instant::ZERO,
-        ends: Instant::from_secs(3_600),
-        serial: 1,
-    }
+    let encryption_key = Secret::new(rng.vec(transform.encryption_key_len()));
+    let integrity_key = Secret::new(rng.vec(transform.integrity_key_len()));
+    Sa { ends: Instant::from_secs(3_600), ..Sa::new(spi, transform, encryption_key, integrity_key) }
 }
 
 /// Makes a policy that protects everything with the SAs of policy 1.
